@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The logical unit: what the host sees as one disk. It takes commands from a
+ * front end, answers what is known, cuts reads and writes into segments, keeps
+ * their order, and gives them to the back end; it waits for a session when
+ * there is none, and answers in time when there is none for long.
+ *
+ * Life of a command:
+ *   cmd = lun_cmd_take()          POOL  -> FRONT   NULL: none free, ask again later
+ *   fill cdb, dir, length         by the front end
+ *   lun_submit(cmd)               FRONT -> LUN
+ *   lun_out_next/_done(cmd)       data-out, while progress() says so
+ *   lun_in_next/_done(cmd)        data-in, while progress() says so
+ *   ops->complete(cmd)            LUN   -> REPLY
+ *   lun_in_next/_done(cmd)        the rest of data-in
+ *   lun_release(cmd)              REPLY -> POOL
+ */
+#ifndef LUNSTICK_BRIDGE_LUN_H
+#define LUNSTICK_BRIDGE_LUN_H
+
+#include "backend.h"
+#include "frontend.h"
+#include "identity.h"
+#include "pool.h"
+#include "scsi_cmd.h"
+
+struct lun;
+
+/* The part of a command that a front end may read and write while it owns it. */
+struct lun_cmd {
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    uint8_t cdb_bytes;     /* 1 to 16; as the host sent them */
+    enum scsi_dir dir;     /* as the host declared it */
+    uint32_t length_bytes; /* as the host declared it */
+    void *front;           /* the front end's own */
+
+    struct scsi_outcome outcome; /* final at complete() */
+    enum scsi_owner owner;       /* read only */
+};
+
+enum lun_log_level { LUN_LOG_ERROR, LUN_LOG_WARNING, LUN_LOG_INFO, LUN_LOG_DEBUG };
+
+struct lun_config {
+    struct backend *backend;
+    struct deferred_list *deferred;
+    struct pool *pool;
+    uint64_t (*now_us)(void); /* monotonic; virtual in tests */
+    void (*log)(enum lun_log_level level, const char *text);
+    /* A disk was accepted for the first time, changed, or lost (NULL: session down). */
+    void (*disk_changed)(void *ctx, const struct disk_identity *disk);
+    void *disk_changed_ctx;
+    uint32_t answer_within_ms; /* from the CBW to the status; 0: for ever (NBD) */
+    uint32_t segment_bytes;    /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
+    bool read_only;            /* refuse writes although the target would take them */
+    bool removable;            /* say RMB=1 to the host */
+};
+
+/* NULL with errno set (ENOMEM, EINVAL). The structures that the configuration
+ * points to must outlive the logical unit. Nothing is allocated later. */
+struct lun *lun_create(const struct lun_config *config);
+/* Only when no command is out: every command POOL, every segment home. */
+void lun_destroy(struct lun *lun);
+
+struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops);
+void lun_submit(struct lun *lun, struct lun_cmd *cmd);
+
+/*
+ * Data-in. lun_in_next() gives the next piece of valid data, at most one slice,
+ * in order, each byte once: its length, 0 when nothing is valid now. The piece
+ * stays valid until the matching lun_in_done(); several may be out, and they
+ * are given back in the order in which they were taken.
+ */
+uint32_t lun_in_next(struct lun *lun, struct lun_cmd *cmd, uint8_t **piece);
+void lun_in_done(struct lun *lun, struct lun_cmd *cmd, uint32_t length_bytes);
+
+/*
+ * Data-out. lun_out_next() gives the next room to fill: its length, 0 when
+ * there is none now or no more is wanted. lun_out_done() says how many bytes of
+ * the oldest room came in; fewer than the room's length only as the last of the
+ * command (the host ended early): the command then fails with the data so far.
+ * A request may write up to the end of the slice (round up to wMaxPacketSize).
+ * Rooms that are out at complete() stay lent until lun_release().
+ */
+uint32_t lun_out_next(struct lun *lun, struct lun_cmd *cmd, uint8_t **room);
+void lun_out_done(struct lun *lun, struct lun_cmd *cmd, uint32_t arrived_bytes);
+
+/* The front end wants nothing more of it (a reset, the cable pulled): no
+ * progress() or complete() follows, its commands at the back end become
+ * orphans. In LUN or REPLY; leaves it in REPLY; lun_release() once no USB
+ * request uses its pieces and rooms any more. */
+void lun_abort(struct lun *lun, struct lun_cmd *cmd);
+void lun_release(struct lun *lun, struct lun_cmd *cmd);
+
+/* Kept sense is dropped, unit attentions stay (bus reset, SAM-5 5.14). */
+void lun_host_reset(struct lun *lun);
+
+/* Deadlines, retries, orphans' age. Call when now_us() has reached
+ * lun_next_timeout_us() (UINT64_MAX: nothing is waited for). */
+uint64_t lun_next_timeout_us(const struct lun *lun);
+void lun_run_timeouts(struct lun *lun);
+
+/* The disk that the host sees, or NULL before one was ever accepted. */
+const struct disk_identity *lun_disk(const struct lun *lun);
+
+struct lun_stats {
+    uint64_t commands, local_answers, passed_through;
+    uint64_t read_bytes, written_bytes;
+    uint64_t check_conditions, answered_late, retried, orphans, adopted;
+    uint64_t latency_us_sum, latency_us_max; /* submit to complete, over `commands` */
+    /* The last READ of two segments or more, microseconds after its submit. */
+    struct {
+        uint32_t bytes;
+        uint64_t first_to_host_us;
+        uint64_t last_segment_us;
+    } last_streamed_read;
+    struct {
+        uint32_t bytes;
+        uint64_t first_to_target_us;
+        uint64_t last_from_host_us;
+    } last_streamed_write;
+    unsigned outstanding; /* at the back end now */
+    bool session_up;      /* accepted */
+};
+const struct lun_stats *lun_stats(const struct lun *lun);
+
+#endif

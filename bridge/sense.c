@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sense.h"
+
+#include <string.h>
+
+const struct sense_code sense_none = {0x0, 0x00, 0x00};
+const struct sense_code sense_becoming_ready = {0x2, 0x04, 0x01};
+const struct sense_code sense_no_medium = {0x2, 0x3a, 0x00};
+const struct sense_code sense_internal_failure = {0x4, 0x44, 0x00};
+const struct sense_code sense_invalid_opcode = {0x5, 0x20, 0x00};
+const struct sense_code sense_lba_out_of_range = {0x5, 0x21, 0x00};
+const struct sense_code sense_invalid_field = {0x5, 0x24, 0x00};
+const struct sense_code sense_lun_not_supported = {0x5, 0x25, 0x00};
+const struct sense_code sense_medium_changed = {0x6, 0x28, 0x00};
+const struct sense_code sense_capacity_changed = {0x6, 0x2a, 0x09};
+const struct sense_code sense_write_protected = {0x7, 0x27, 0x00};
+const struct sense_code sense_nexus_loss = {0xb, 0x29, 0x07};
+const struct sense_code sense_data_phase_error = {0xb, 0x4b, 0x00};
+
+size_t sense_build_fixed(uint8_t out[SENSE_FIXED_BYTES], struct sense_code code)
+{
+    memset(out, 0, SENSE_FIXED_BYTES);
+    out[0] = 0x70;
+    out[2] = code.key;
+    out[7] = SENSE_FIXED_BYTES - 8;
+    out[12] = code.asc;
+    out[13] = code.ascq;
+    return SENSE_FIXED_BYTES;
+}
+
+size_t sense_build_descriptor(uint8_t out[8], struct sense_code code)
+{
+    memset(out, 0, 8);
+    out[0] = 0x72;
+    out[1] = code.key;
+    out[2] = code.asc;
+    out[3] = code.ascq;
+    return 8;
+}
+
+bool sense_parse(const uint8_t *sense, size_t length, struct sense_code *code)
+{
+    *code = sense_none;
+    if (length < 1)
+        return false;
+    switch (sense[0] & 0x7f) {
+    case 0x70:
+    case 0x71:
+        if (length < 3)
+            return false;
+        code->key = sense[2] & 0x0f;
+        code->asc = length > 12 ? sense[12] : 0;
+        code->ascq = length > 13 ? sense[13] : 0;
+        return true;
+    case 0x72:
+    case 0x73:
+        if (length < 4)
+            return false;
+        code->key = sense[1] & 0x0f;
+        code->asc = sense[2];
+        code->ascq = sense[3];
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool sense_code_equal(struct sense_code a, struct sense_code b)
+{
+    return a.key == b.key && a.asc == b.asc && a.ascq == b.ascq;
+}

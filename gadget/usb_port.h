@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A USB function's two bulk endpoints, as a protocol (bot.h) sees them, and
+ * what the port tells the protocol. The real port is FunctionFS (ffs_port.h),
+ * the one of the tests a script.
+ */
+#ifndef LUNSTICK_GADGET_USB_PORT_H
+#define LUNSTICK_GADGET_USB_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum usb_endpoint { USB_OUT, USB_IN };
+
+enum usb_speed { USB_SPEED_NONE, USB_SPEED_FULL, USB_SPEED_HIGH, USB_SPEED_SUPER };
+
+/*
+ * One transfer request. The protocol fills the first part and lends request
+ * and buffer with submit(); the port fills the second part and calls io_done()
+ * once, later. Requests of one endpoint complete in the order of submission.
+ */
+struct usb_req {
+    enum usb_endpoint endpoint;
+    uint8_t *buf;
+    uint32_t length_bytes; /* OUT: a multiple of wMaxPacketSize. IN: 0 is a zero-length packet */
+
+    int status; /* 0, or -errno: -ESHUTDOWN disabled or reset, -ECONNRESET cancelled */
+    uint32_t actual_bytes;
+
+    uint32_t generation; /* the port's: requests of an older configuration only give buffers back */
+    bool busy;           /* the port's */
+};
+
+struct usb_port;
+
+struct usb_port_ops {
+    /* 0, or -errno (-ESHUTDOWN: not configured; -EAGAIN: queue full) and it
+     * was not taken. Never completes from inside. */
+    int (*submit)(struct usb_port *port, struct usb_req *req);
+    /* Halts the endpoint; 0, or -EAGAIN while requests of it are queued. */
+    int (*halt)(struct usb_port *port, enum usb_endpoint endpoint);
+    /* Asks for all outstanding requests back; each still completes by io_done. */
+    void (*cancel)(struct usb_port *port);
+};
+
+/* bRequest values of the class, BOT 3. */
+enum { USB_BOT_RESET = 0xff, USB_BOT_GET_MAX_LUN = 0xfe };
+
+/* What the port calls, from the event loop only. */
+struct usb_port_events {
+    /* SET_CONFIGURATION with a speed and the bulk wMaxPacketSize that goes with it. */
+    void (*enabled)(void *ctx, enum usb_speed speed, uint16_t max_packet_bytes);
+    /* Bus reset, configuration 0, cable pulled, unbind. Requests come back
+     * with -ESHUTDOWN before or after. May be called twice. */
+    void (*disabled)(void *ctx);
+    void (*io_done)(void *ctx, struct usb_req *req);
+    /* Bulk-Only Mass Storage Reset was acknowledged on ep0 (BOT 3.1). */
+    void (*bot_reset)(void *ctx);
+    /* Highest LUN for GET MAX LUN, 0 to 15 (BOT 3.2). */
+    uint8_t (*max_lun)(void *ctx);
+};
+
+struct usb_port {
+    const struct usb_port_ops *ops;
+    const struct usb_port_events *events; /* set by the protocol before the port runs */
+    void *events_ctx;
+};
+
+#endif
