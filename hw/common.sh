@@ -103,13 +103,14 @@ private_apt() {
     opts=(-q -oDir::Etc::SourceList="$root/sources.list" -oDir::Etc::SourceParts=/dev/null
           -oDir::Etc::PreferencesParts=/dev/null -oDir::State="$root" -oDir::State::Lists="$root/lists"
           -oDir::State::Status="$root/status" -oDir::Cache="$root/cache"
-          -oAPT::Sandbox::User=root -oAPT::Default-Release="$suite"
+          -oAPT::Sandbox::User=root
           -oAPT::Update::Post-Invoke-Success::=true -oAcquire::Languages=none
           -oAcquire::Retries=3)
     if [ "$arch" = source ]; then
         type=deb-src
     else
-        opts+=(-oAPT::Architecture="$arch" -oAPT::Architectures="$arch")
+        opts+=(-oAPT::Architecture="$arch" -oAPT::Architectures="$arch"
+               -oAPT::Default-Release="$suite")
     fi
     if [ ! -e "$root/ready" ]; then
         archive=$(_debian_archive) || exit
@@ -159,7 +160,7 @@ _fetch() {
         for try in 1 2; do
             # the lists may be older than the archive: once more with new ones
             [ "$try" = 1 ] || rm -f "$root/ready"
-            private_apt "$suite" "$arch" apt-cache policy >/dev/null
+            private_apt "$suite" "$arch" true       # has the lists, or dies aloud
             if [ "$how" = alone ]; then
                 (cd "$tmp" && private_apt "$suite" "$arch" apt-get download "$@")
             else
@@ -194,7 +195,7 @@ fetch_source() {
     local name="${pkg}_$version.orig.tar" try
     mkdir -p "$dir" "$root"
     dir=$(cd "$dir" && pwd)
-    for f in "$dir/$name".?z*; do
+    for f in "$dir/$name".{gz,xz,bz2}; do
         [ ! -e "$f" ] || ! sha256sum --status -c <<<"$sum  $f" || { echo "$f"; return; }
     done
     (
@@ -203,7 +204,7 @@ fetch_source() {
         cd "$dir" || exit
         for try in 1 2; do
             [ "$try" = 1 ] || rm -f "$root/ready"
-            private_apt "$suite" source apt-cache policy >/dev/null
+            private_apt "$suite" source true
             private_apt "$suite" source apt-get source --tar-only --download-only "$pkg" \
                 >"$root/fetch.log" 2>&1 && break
             [ "$try" = 1 ] || {
@@ -212,12 +213,13 @@ fetch_source() {
             }
         done
     ) 9>"$root/lock" || exit
-    for f in "$dir/$name".?z*; do
-        [ -e "$f" ] || die "Debian $suite no longer has $pkg $version" \
-            "put $name.* with sha256 $sum into $dir by hand, or pin another version"
+    for f in "$dir/$name".{gz,xz,bz2}; do
+        [ -e "$f" ] || continue
         sha256sum --status -c <<<"$sum  $f" ||
             die "$f is not the pinned tarball (sha256 $sum)" "delete it and try again"
         echo "$f"
         return
     done
+    die "Debian $suite no longer has $pkg $version" \
+        "put $name.gz with sha256 $sum into $dir by hand, or pin another version"
 }
