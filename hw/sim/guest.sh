@@ -1,0 +1,181 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The guests: start, stop, run a command inside. To be sourced by the scripts
+# pi, host and both, which say what kind of guest it is:
+#
+#   guest         its name, also of its tap, address and profile
+#   guest_memory  in MiB
+#   guest_qemu    what its QEMU gets beside the common options
+#   guest_append  the same for the kernel command line
+#
+# Commands travel over virtio ports (guest/agent says how), so a guest without a
+# working network still answers. Each of the four ports takes one command at a
+# time; a caller waits for a free one. A port whose caller went away in the
+# middle is left as "$port.busy" and brought back in step by the next caller.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+guest_run=$sim_run/$guest
+guest_ports=4
+
+# The log outlives the guest until `net down`; in LUNSTICK_SIM_LOGS it stays.
+guest_log=${LUNSTICK_SIM_LOGS:-$guest_run}/console-$guest.log
+
+guest_address() { "$sim_dir/net" address "$guest"; }
+
+guest_is_up() { alive "qemu-$guest"; }
+
+guest_start() {
+    local extra=() disks=() options=() i kernel cpu=() limit=${LUNSTICK_SIM_BOOT_SECONDS:-60}
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --lunstickd | --add) extra+=("$1" "${2:?}"); shift 2 ;;
+        --disk) disks+=("${2:?}"); shift 2 ;;
+        *) usage ;;
+        esac
+    done
+    ! guest_is_up || die "the $guest guest runs already" "hw/sim/$guest stop"
+    "$sim_dir/net" up
+    need_packages qemu-system-arm
+    mkdir -p "$guest_run" "${guest_log%/*}"
+    rm -f "$guest_run"/agent*
+    "$sim_dir/initramfs" "${extra[@]}" "$guest_run/initrd"
+    read -r kernel < <("$sim_dir/kernel")
+
+    for ((i = 1; i <= guest_ports; i++)); do
+        mkfifo "$guest_run/agent$i.in" "$guest_run/agent$i.out"
+        options+=(-chardev "pipe,id=agent$i,path=$guest_run/agent$i"
+                  -device "virtserialport,nr=$i,chardev=agent$i,name=agent$i")
+    done
+    for i in "${!disks[@]}"; do
+        options+=(-drive "if=none,id=disk$i,format=raw,file=${disks[i]}"
+                  -device "virtio-blk-pci,drive=disk$i")
+    done
+    if [ "${LUNSTICK_SIM_ICOUNT:-0}" = 1 ]; then
+        cpu=(-smp 1 -accel tcg,thread=single -icount shift=0,sleep=off)
+    else
+        cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg)
+    fi
+    spawn "qemu-$guest" "$guest_run/qemu.log" qemu-system-aarch64 \
+        -name "$LUNSTICK_SIM-$guest" -M virt,gic-version=3 -cpu cortex-a72 "${cpu[@]}" \
+        -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -nodefaults -display none -no-reboot \
+        -serial "file:$guest_log" -device virtio-serial-pci \
+        -netdev "tap,id=net,ifname=$guest,script=no,downscript=no" \
+        -device virtio-net-pci,netdev=net,romfile= \
+        -kernel "$kernel" -initrd "$guest_run/initrd" \
+        -append "console=ttyAMA0 quiet loglevel=4 panic=-1 sim.profile=$guest \
+sim.address=$(guest_address) sim.speed=${LUNSTICK_SIM_SPEED:-high} $guest_append" \
+        "${options[@]}" "${guest_qemu[@]}"
+
+    if ! guest_call "$limit" sync 0 /dev/null 2>/dev/null; then
+        guest_is_up || die "the $guest guest ended at once: $(tail -n 1 "$guest_run/qemu.log")" \
+            "its console log is $guest_log"
+        guest_stop
+        die "the $guest guest did not reach its shell within $limit s" \
+            "its console log is $guest_log"
+    fi
+    say "the $guest guest is up"
+}
+
+guest_stop() {
+    end "qemu-$guest"
+    find "$guest_run" -mindepth 1 ! -name 'console-*' -delete 2>/dev/null || true
+}
+
+# guest_call SECONDS VERB LIMIT BODY [ARG...]: one request over a free port, with
+# the file BODY; the answer's two streams go to stdout and stderr, its status is
+# returned. Fails with a message and status 125 if there is no answer within
+# SECONDS.
+guest_call() (
+    local patience=$1 verb=$2 limit=$3 body=$4 port='' i lock in out id status len errlen deadline n
+    shift 4
+    id=$BASHPID.$RANDOM$RANDOM
+    fail() { echo "${0##*/}: $1" >&2; exit 125; }
+    guest_is_up || fail "the $guest guest is not running (hw/sim/$guest start)"
+
+    # a free port, or the first that becomes free; rather one that is in step
+    for i in busy idle wait; do
+        [ -z "$port" ] || break
+        for ((n = 1; n <= guest_ports; n++)); do
+            port=$guest_run/agent$n
+            exec {lock}>>"$port.lock"
+            case $i in
+            busy) [ ! -e "$port.busy" ] && flock -n "$lock" && break ;;
+            idle) flock -n "$lock" && break ;;
+            wait) flock -w "$patience" "$lock" && break ;;
+            esac
+            exec {lock}>&-
+            port=''
+        done
+    done
+    [ -n "$port" ] || fail "the $guest guest had no free port for $patience s"
+    exec {in}<>"$port.in" {out}<>"$port.out"
+
+    # hear ID: reads on up to the line that begins the answer to ID
+    deadline=$((SECONDS + patience))
+    hear() {
+        local who=''
+        while read -r -t 1 -u "$out" who status len errlen; [ "$who" != "$1" ]; do
+            guest_is_up || fail "the $guest guest ended in the middle (log: $guest_log)"
+            [ $SECONDS -lt $deadline ] || fail "the $guest guest gave no answer within $patience s"
+        done
+    } 2>/dev/null
+
+    if [ -e "$port.busy" ]; then
+        echo "sync $id.sync 0 0" >&$in
+        hear "$id.sync"
+    fi
+    : >"$port.busy"
+    echo "$verb $id $limit $(stat -Lc %s "$body") $*" >&$in
+    timeout "$patience" cat "$body" >&$in || fail "the $guest guest does not listen"
+    hear "$id"
+    timeout 60 head -c "$len" <&$out
+    timeout 60 head -c "$errlen" <&$out >&2
+    rm -f "$port.busy"
+    exit "$status"
+)
+
+# guest_request VERB SECONDS BODY [ARG...]: with a time limit that counts in the
+# guest; here there is some more. A guest that counts instructions is slower than
+# its clock.
+guest_request() {
+    local verb=$1 limit=$2 body=$3 factor=1 status=0
+    shift 3
+    [ "${LUNSTICK_SIM_ICOUNT:-0}" != 1 ] || factor=20
+    guest_call $((limit * factor + 15)) "$verb" "$limit" "$body" "$@" || status=$?
+    [ $status != 124 ] || echo "${0##*/}: stopped after $limit s in the $guest guest" >&2
+    return $status
+}
+
+guest_main() {
+    local verb=${1:-} limit=60 body
+    [ $# -gt 0 ] || usage
+    shift
+    if [ "${1:-}" = -t ]; then limit=${2:?}; shift 2; fi
+    body=$(mktemp)
+    # shellcheck disable=SC2064
+    trap "rm -f '$body'" EXIT
+    case $verb in
+    start) need_root; guest_start "$@" ;;
+    stop) need_root; guest_stop ;;
+    run)
+        [ $# -gt 0 ] || usage
+        if [ "$*" = - ]; then cat; else printf '%s\n' "$*"; fi >"$body"
+        guest_request run "$limit" "$body"
+        ;;
+    put)
+        [ $# -eq 2 ] || usage
+        guest_request put "$limit" "$1" "$(stat -Lc %a "$1")" "$2"
+        ;;
+    get)
+        [ $# -eq 2 ] || usage
+        printf 'cat "%s"\n' "$1" >"$body"
+        guest_request run "$limit" "$body" >"$2.part"
+        mv -f "$2.part" "$2"
+        ;;
+    log) cat "$guest_log" ;;
+    console) exec tail -n +1 -f "$guest_log" ;;
+    *) usage ;;
+    esac
+}
