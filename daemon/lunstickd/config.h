@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the user wants: one plain structure, filled once from the defaults, the
+ * configuration file and the command line (options.h), const from then on. It
+ * holds no secret, only where the secrets are (secrets.h).
+ */
+#ifndef LUNSTICK_DAEMON_CONFIG_H
+#define LUNSTICK_DAEMON_CONFIG_H
+
+#include "bridge/lun.h"
+#include "gadget/bot.h"
+#include "initiator/address.h"
+
+#define CONFIG_DIR     "/etc/lunstick"
+#define CONFIG_RUN_DIR "/run/lunstick"
+#define CONFIG_SCHEME  "/usr/share/lunstick/configfs-templates/disk.scheme"
+
+#define CONFIG_NAME_BYTES 33 /* 32 characters */
+#define CONFIG_PATH_BYTES 256
+#define CONFIG_WHY_BYTES  512
+
+/* One disk. */
+struct config_lun {
+    struct address address;
+    bool read_only;                      /* refuse writes although the target would take them */
+    bool removable;                      /* RMB=1 to the host; true if not given */
+    bool header_digest;                  /* ask for CRC32C */
+    char secret_file[CONFIG_PATH_BYTES]; /* CHAP; empty: credential directory, or none */
+    char target_user[256];               /* mutual CHAP; empty: none */
+    char target_secret_file[CONFIG_PATH_BYTES]; /* empty: credential directory */
+};
+
+struct daemon_config {
+    char name[CONFIG_NAME_BYTES];    /* [a-z0-9-]: gadget, FunctionFS instance, run directory */
+    char run_dir[CONFIG_PATH_BYTES]; /* CONFIG_RUN_DIR/NAME; derived */
+    char file[CONFIG_PATH_BYTES];    /* the configuration file that was read; empty: none */
+    char udc[64];                    /* empty: the first that is free */
+    bool once;                       /* a transient fault at start ends the daemon */
+    struct config_lun luns[BOT_LUNS_MAX];
+    unsigned lun_count; /* 1 to BOT_LUNS_MAX */
+
+    char board[33];           /* 32 hexadecimal digits, a hash of the board's serial; derived */
+    char initiator_name[224]; /* default: iqn.2026-11.io.lunstick:BOARD */
+    char serial[33];          /* USB serial, 12 to 32 hexadecimal digits; default from board, LUN */
+    char scheme_path[CONFIG_PATH_BYTES];
+    char user[33]; /* whom the child becomes; default "lunstick" */
+
+    uint32_t answer_within_ms; /* 0: lunstickd's default for the host */
+    uint32_t segment_bytes;    /* 0: the logical unit's default */
+    uint32_t login_timeout_ms; /* 0: the session's default, and so on */
+    uint32_t keepalive_ms;
+    uint32_t backoff_max_ms;
+    enum lun_log_level log_level;
+    enum bot_short_in short_in;
+};
+
+/* All defaults that do not depend on anything else. */
+void config_init(struct daemon_config *config);
+
+/*
+ * Reads a libconfig file, or the same as a text (`name` stands for the file in
+ * messages), over what is in `config`. True, or false with one line in `why`:
+ * FILE:LINE, the key, what is allowed; for an unknown key the nearest known
+ * one. @include is refused: the file is read once, by root. Nothing is kept
+ * of libconfig's memory.
+ */
+bool config_read_file(struct daemon_config *config, const char *path, char why[CONFIG_WHY_BYTES]);
+bool config_read_text(struct daemon_config *config, const char *text, const char *name,
+                      char why[CONFIG_WHY_BYTES]);
+
+/* Fills in what is derived (run_dir, board, initiator name, serial) and checks
+ * what only the whole can tell: that there is a LUN, that each has an address. */
+bool config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES]);
+
+/* The checks of single values, for the file and the command line alike. */
+bool config_name_valid(const char *name);
+bool config_log_level(const char *word, enum lun_log_level *level);
+
+/* The word of `words` (NULL-terminated) that `word` was probably meant to be,
+ * by edit distance; NULL if none is near. */
+const char *config_nearest(const char *word, const char *const *words);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `lunstick status`: what the daemon says about itself. The child fills a view
+ * of pointers to the modules' own numbers; these functions turn it into text
+ * for people or JSON for programs. They change nothing and allocate nothing.
+ */
+#ifndef LUNSTICK_DAEMON_STATUS_H
+#define LUNSTICK_DAEMON_STATUS_H
+
+#include "bridge/lun.h"
+#include "gadget/bot.h"
+#include "gadget/ffs_port.h"
+#include "initiator/session.h"
+
+/* Enough for the longest answer, text or JSON, with all LUNs. */
+#define STATUS_BYTES 65536
+
+struct status_lun {
+    const struct address *address;
+    const char *portal;                  /* numeric address in use, without port; NULL: none yet */
+    const struct session_stats *session; /* never NULL */
+    const struct lun_stats *lun;         /* never NULL */
+    const struct disk_identity *disk;    /* NULL: no disk was accepted yet */
+    bool read_only;                      /* by configuration */
+    bool removable;
+};
+
+struct status_view {
+    const char *version;
+    const char *name;
+    long pid; /* of the child */
+    uint64_t now_us, started_us;
+    const char *initiator_name;
+    const char *serial; /* USB */
+
+    const char *udc;                   /* NULL or "": none */
+    bool bound;                        /* the gadget is bound to it */
+    const char *gadget_fault;          /* why it is not, in one sentence; NULL or "": no fault */
+    const struct bot_stats *bot;       /* NULL before it exists */
+    const char *bot_state;             /* bot_state_name(), NULL likewise */
+    const struct ffs_port_stats *port; /* NULL likewise */
+
+    struct status_lun luns[BOT_LUNS_MAX];
+    unsigned lun_count;
+};
+
+/* One sentence: what the host now sees and why. Returns its length; it is cut
+ * to `size` - 1 characters and always terminated. */
+size_t status_sentence(const struct status_view *view, char *buf, size_t size);
+
+/* The sentence and the details, several lines. Length as above. */
+size_t status_text(const struct status_view *view, char *buf, size_t size);
+
+/*
+ * One line, one JSON object, strings as RFC 8259 wants them (bytes that are no
+ * printable ASCII become \u00XX). When `size` is too small it returns 0 and
+ * leaves "": half an object is never given. Keys are only ever added:
+ *
+ *   summary version name pid uptime_ms initiator_name
+ *   usb: { udc bound serial speed suspended state fault cbws invalid_cbws
+ *          resets enables phase_errors in_bytes out_bytes stale
+ *          last_in_buf last_out_buf }
+ *   luns: [ { url portal iqn lun read_only removable
+ *     session: { state since_ms logins reconnects losses keepalive_rtt_us
+ *                outstanding last_fault last_iov_base }
+ *     disk: null or { id vendor product revision blocks block_bytes bytes
+ *                     write_protected write_cache usable why }
+ *     io: { commands local_answers passed_through read_bytes written_bytes
+ *           check_conditions answered_late retried orphans adopted outstanding
+ *           latency_us_mean latency_us_max
+ *           last_streamed_read: { bytes first_to_host_us last_segment_us }
+ *           last_streamed_write: { bytes first_to_target_us last_from_host_us } } } ]
+ *
+ * Addresses are strings ("0x..."). Numbers above 2^53 do not occur but in
+ * `blocks` and `bytes` of disks beyond 8 PiB.
+ */
+size_t status_json(const struct status_view *view, char *buf, size_t size);
+
+#endif
