@@ -70,11 +70,11 @@ function(lunstick_unpack name var)
   set(${var} "${top}" PARENT_SCOPE)
 endfunction()
 
-# lunstick_third_party(NAME SOURCE_DIR FILES...): a static library NAME of
+# lunstick_third_party(NAME SOURCE_DIR LICENCE FILES...): a static library NAME of
 # third-party FILES, compiled without the project's warnings, and its alias
 # dep::NAME. Its users see only the directory include/ in its build directory,
-# filled by lunstick_public_headers.
-function(lunstick_third_party name dir)
+# filled by lunstick_public_headers. LICENCE goes into the relinking kit.
+function(lunstick_third_party name dir licence)
   list(TRANSFORM ARGN PREPEND "${dir}/")
   add_library(dep_${name} STATIC ${ARGN})
   add_library(dep::${name} ALIAS dep_${name})
@@ -85,7 +85,7 @@ function(lunstick_third_party name dir)
     COMPILE_OPTIONS "-w;-Os;-ffunction-sections;-fdata-sections"
     COMPILE_DEFINITIONS _GNU_SOURCE)
   target_include_directories(dep_${name} SYSTEM INTERFACE "${CMAKE_CURRENT_BINARY_DIR}/include")
-  set_property(TARGET dep_${name} PROPERTY LUNSTICK_SOURCE_DIR "${dir}")
+  set_property(TARGET dep_${name} PROPERTY LUNSTICK_LICENCE "${licence}")
 endfunction()
 
 # lunstick_public_headers(PREFIX FILES...): #include <PREFIX/FILE> works for the

@@ -3,7 +3,7 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(_cc /usr/bin/aarch64-linux-musl-gcc)
-set(_asm /usr/include/aarch64-linux-gnu/asm /usr/lib/linux/uapi/arm64/asm)
+set(_asm /usr/include/aarch64-linux-gnu/asm)
 include("${CMAKE_CURRENT_LIST_DIR}/musl.cmake")
 
 # Tests run where an emulator is installed (qemu-user-static).
