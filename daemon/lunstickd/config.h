@@ -37,7 +37,8 @@ struct daemon_config {
     char udc[64];                    /* empty: the first that is free */
     bool once;                       /* a transient fault at start ends the daemon */
     struct config_lun luns[BOT_LUNS_MAX];
-    unsigned lun_count; /* 1 to BOT_LUNS_MAX */
+    unsigned lun_count;             /* 1 to BOT_LUNS_MAX */
+    struct config_lun lun_defaults; /* what `luns` do not say themselves; a lone `url` */
 
     char board[33];           /* 32 hexadecimal digits, a hash of the board's serial; derived */
     char initiator_name[224]; /* default: iqn.2026-11.io.lunstick:BOARD */
@@ -55,7 +56,7 @@ struct daemon_config {
 };
 
 /* All defaults that do not depend on anything else. */
-void config_init(struct daemon_config *config);
+void daemon_config_init(struct daemon_config *config);
 
 /*
  * Reads a libconfig file, or the same as a text (`name` stands for the file in
@@ -64,13 +65,14 @@ void config_init(struct daemon_config *config);
  * one. @include is refused: the file is read once, by root. Nothing is kept
  * of libconfig's memory.
  */
-bool config_read_file(struct daemon_config *config, const char *path, char why[CONFIG_WHY_BYTES]);
-bool config_read_text(struct daemon_config *config, const char *text, const char *name,
-                      char why[CONFIG_WHY_BYTES]);
+bool daemon_config_read_file(struct daemon_config *config, const char *path,
+                             char why[CONFIG_WHY_BYTES]);
+bool daemon_config_read_text(struct daemon_config *config, const char *text, const char *name,
+                             char why[CONFIG_WHY_BYTES]);
 
 /* Fills in what is derived (run_dir, board, initiator name, serial) and checks
  * what only the whole can tell: that there is a LUN, that each has an address. */
-bool config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES]);
+bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES]);
 
 /* The checks of single values, for the file and the command line alike. */
 bool config_name_valid(const char *name);
