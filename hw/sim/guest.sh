@@ -22,12 +22,10 @@ guest_ports=4
 # The log outlives the guest until `net down`; in LUNSTICK_SIM_LOGS it stays.
 guest_log=${LUNSTICK_SIM_LOGS:-$guest_run}/console-$guest.log
 
-guest_address() { "$sim_dir/net" address "$guest"; }
-
 guest_is_up() { alive "qemu-$guest"; }
 
 guest_start() {
-    local extra=() disks=() options=() i kernel cpu=() limit=${LUNSTICK_SIM_BOOT_SECONDS:-60}
+    local extra=() disks=() options=() i kernel address cpu=() limit=${LUNSTICK_SIM_BOOT_SECONDS:-60}
     while [ $# -gt 0 ]; do
         case $1 in
         --lunstickd | --add) extra+=("$1" "${2:?}"); shift 2 ;;
@@ -42,6 +40,7 @@ guest_start() {
     rm -f "$guest_run"/agent*
     "$sim_dir/initramfs" "${extra[@]}" "$guest_run/initrd"
     read -r kernel < <("$sim_dir/kernel")
+    address=$("$sim_dir/net" address "$guest")
 
     for ((i = 1; i <= guest_ports; i++)); do
         mkfifo "$guest_run/agent$i.in" "$guest_run/agent$i.out"
@@ -62,10 +61,10 @@ guest_start() {
         -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -nodefaults -display none -no-reboot \
         -serial "file:$guest_log" -device virtio-serial-pci \
         -netdev "tap,id=net,ifname=$guest,script=no,downscript=no" \
-        -device virtio-net-pci,netdev=net,romfile= \
+        -device "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:71:00:0${address##*.}" \
         -kernel "$kernel" -initrd "$guest_run/initrd" \
         -append "console=ttyAMA0 quiet loglevel=4 panic=-1 sim.profile=$guest \
-sim.address=$(guest_address) sim.speed=${LUNSTICK_SIM_SPEED:-high} $guest_append" \
+sim.address=$address sim.speed=${LUNSTICK_SIM_SPEED:-high} $guest_append" \
         "${options[@]}" "${guest_qemu[@]}"
 
     if ! guest_call "$limit" sync 0 /dev/null 2>/dev/null; then
@@ -88,7 +87,7 @@ guest_stop() {
 # returned. Fails with a message and status 125 if there is no answer within
 # SECONDS.
 guest_call() (
-    local patience=$1 verb=$2 limit=$3 body=$4 port='' i lock in out id status len errlen deadline n
+    local patience=$1 verb=$2 limit=$3 body=$4 port='' i lock in out id status len errlen deadline n got
     shift 4
     id=$BASHPID.$RANDOM$RANDOM
     fail() { echo "${0##*/}: $1" >&2; exit 125; }
@@ -112,24 +111,21 @@ guest_call() (
     [ -n "$port" ] || fail "the $guest guest had no free port for $patience s"
     exec {in}<>"$port.in" {out}<>"$port.out"
 
-    # hear ID: reads on up to the line that begins the answer to ID
-    deadline=$((SECONDS + patience))
-    hear() {
-        local who=''
-        while read -r -t 1 -u "$out" who status len errlen; [ "$who" != "$1" ]; do
-            guest_is_up || fail "the $guest guest ended in the middle (log: $guest_log)"
-            [ $SECONDS -lt $deadline ] || fail "the $guest guest gave no answer within $patience s"
-        done
-    } 2>/dev/null
-
+    # the answer to a sync is the last thing to come: whatever is before it is
+    # the rest of an answer that nobody waited for
     if [ -e "$port.busy" ]; then
         echo "sync $id.sync 0 0" >&$in
-        hear "$id.sync"
+        timeout "$patience" grep -qam 1 "^$id.sync " <&$out ||
+            fail "the $guest guest does not answer"
     fi
     : >"$port.busy"
     echo "$verb $id $limit $(stat -Lc %s "$body") $*" >&$in
     timeout "$patience" cat "$body" >&$in || fail "the $guest guest does not listen"
-    hear "$id"
+    deadline=$((SECONDS + patience))
+    until read -r -t 1 -u "$out" got status len errlen && [ "$got" = "$id" ]; do
+        guest_is_up || fail "the $guest guest ended in the middle (log: $guest_log)"
+        [ $SECONDS -lt $deadline ] || fail "the $guest guest gave no answer within $patience s"
+    done
     timeout 60 head -c "$len" <&$out
     timeout 60 head -c "$errlen" <&$out >&2
     rm -f "$port.busy"
