@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One table of keys; everything that is known about a key (its type, where the
+ * value goes, what is allowed) is one line of it.
+ */
+#include "config.h"
+
+#include "board.h"
+
+#include <libconfig.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* No configuration of this program comes near it. */
+#define CONFIG_TEXT_MAX_BYTES 65536
+
+enum key_type { KEY_BOOL, KEY_NUMBER, KEY_TEXT, KEY_WORD, KEY_URL, KEY_LUNS };
+
+struct key {
+    const char *name;
+    enum key_type type;
+    size_t offset;                    /* into the structure that its scope fills */
+    long long min, max, step;         /* KEY_NUMBER; KEY_TEXT: max is the size of the array */
+    bool (*valid)(const char *value); /* KEY_TEXT */
+    const char *const *words;         /* KEY_WORD: the value is the index */
+    const char *allowed;              /* for people */
+};
+
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const short_ins[] = {"packet", "halt", NULL};
+
+static bool all_of(const char *s, const char *set)
+{
+    return *s && strspn(s, set) == strlen(s);
+}
+
+bool config_name_valid(const char *name)
+{
+    return all_of(name, "abcdefghijklmnopqrstuvwxyz0123456789-") &&
+           strlen(name) < CONFIG_NAME_BYTES;
+}
+
+static bool udc_valid(const char *udc)
+{
+    return *udc && !strchr(udc, '/') && strcmp(udc, ".") != 0 && strcmp(udc, "..") != 0;
+}
+
+static bool path_valid(const char *path)
+{
+    return path[0] == '/';
+}
+
+static bool user_valid(const char *user)
+{
+    return all_of(user, "abcdefghijklmnopqrstuvwxyz0123456789_-") && *user != '-';
+}
+
+static bool text_valid(const char *text)
+{
+    return *text != 0;
+}
+
+/* RFC 7143 4.2.7.1, in the lower case that 4.2.7.2 makes of it. */
+static bool initiator_name_valid(const char *name)
+{
+    return (!strncmp(name, "iqn.", 4) || !strncmp(name, "eui.", 4) || !strncmp(name, "naa.", 4)) &&
+           all_of(name, "abcdefghijklmnopqrstuvwxyz0123456789.:-") && name[4];
+}
+
+static bool serial_valid(const char *serial)
+{
+    return all_of(serial, "0123456789abcdefABCDEF") && strlen(serial) >= 12;
+}
+
+#define AT(scope, member)   .offset = offsetof(scope, member)
+#define TEXT(scope, member) .type = KEY_TEXT, AT(scope, member), .max = sizeof(((scope *)0)->member)
+
+static const struct key daemon_keys[] = {
+    {"name", TEXT(struct daemon_config, name), .valid = config_name_valid,
+     .allowed = "1 to 32 of a-z, 0-9 and -"},
+    {"udc", TEXT(struct daemon_config, udc), .valid = udc_valid,
+     .allowed = "a name of /sys/class/udc"},
+    {"once", KEY_BOOL, AT(struct daemon_config, once), .allowed = "true or false"},
+    {"initiator_name", TEXT(struct daemon_config, initiator_name), .valid = initiator_name_valid,
+     .allowed = "an iSCSI name in lower case: iqn., eui. or naa., at most 223 characters"},
+    {"serial", TEXT(struct daemon_config, serial), .valid = serial_valid,
+     .allowed = "12 to 32 hexadecimal digits"},
+    {"scheme", TEXT(struct daemon_config, scheme_path), .valid = path_valid,
+     .allowed = "an absolute path"},
+    {"user", TEXT(struct daemon_config, user), .valid = user_valid,
+     .allowed = "a user's name of at most 32 characters"},
+    {"answer_within_ms", KEY_NUMBER, AT(struct daemon_config, answer_within_ms), .min = 500,
+     .max = 20000, .step = 1, .allowed = "500 to 20000"},
+    {"segment_bytes", KEY_NUMBER, AT(struct daemon_config, segment_bytes), .min = 4096,
+     .max = POOL_SLICE_BYTES, .step = 4096, .allowed = "4096 to 65536, a multiple of 4096"},
+    {"login_timeout_ms", KEY_NUMBER, AT(struct daemon_config, login_timeout_ms), .min = 500,
+     .max = 60000, .step = 1, .allowed = "500 to 60000"},
+    {"keepalive_ms", KEY_NUMBER, AT(struct daemon_config, keepalive_ms), .min = 500, .max = 60000,
+     .step = 1, .allowed = "500 to 60000"},
+    {"backoff_max_ms", KEY_NUMBER, AT(struct daemon_config, backoff_max_ms), .min = 100,
+     .max = 600000, .step = 1, .allowed = "100 to 600000"},
+    {"log_level", KEY_WORD, AT(struct daemon_config, log_level), .words = log_levels,
+     .allowed = "\"error\", \"warning\", \"info\" or \"debug\""},
+    {"short_in", KEY_WORD, AT(struct daemon_config, short_in), .words = short_ins,
+     .allowed = "\"packet\" or \"halt\""},
+    {"luns", KEY_LUNS, .allowed = "a list of groups: ( { url = \"iscsi://...\"; }, ... )"},
+    {NULL, .allowed = NULL},
+};
+
+/* At the top they are the defaults of all LUNs. */
+static const struct key lun_keys[] = {
+    {"url", KEY_URL, AT(struct config_lun, address),
+     .allowed = "iscsi://[user@]host[:port]/iqn/lun"},
+    {"read_only", KEY_BOOL, AT(struct config_lun, read_only), .allowed = "true or false"},
+    {"removable", KEY_BOOL, AT(struct config_lun, removable), .allowed = "true or false"},
+    {"header_digest", KEY_BOOL, AT(struct config_lun, header_digest), .allowed = "true or false"},
+    {"secret_file", TEXT(struct config_lun, secret_file), .valid = path_valid,
+     .allowed = "an absolute path"},
+    {"target_user", TEXT(struct config_lun, target_user), .valid = text_valid,
+     .allowed = "1 to 255 characters"},
+    {"target_secret_file", TEXT(struct config_lun, target_secret_file), .valid = path_valid,
+     .allowed = "an absolute path"},
+    {NULL, .allowed = NULL},
+};
+
+#define KEYS_MAX (sizeof(daemon_keys) / sizeof(struct key) + sizeof(lun_keys) / sizeof(struct key))
+
+/* ---- words ---- */
+
+#define WORD_MAX 40
+
+/* Insertions, deletions, replacements and swaps of neighbours that make `b` of
+ * `a`, whatever the case; WORD_MAX for words that are too long to be meant. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t rows[3][WORD_MAX + 1];
+    size_t a_length = strlen(a), b_length = strlen(b);
+
+    if (a_length > WORD_MAX || b_length > WORD_MAX)
+        return WORD_MAX;
+    for (size_t j = 0; j <= b_length; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
+        int ca = tolower((unsigned char)a[i - 1]);
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            int cb = tolower((unsigned char)b[j - 1]);
+            size_t best = above[j - 1] + (ca != cb);
+            if (above[j] + 1 < best)
+                best = above[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && ca == tolower((unsigned char)b[j - 2]) &&
+                cb == tolower((unsigned char)a[i - 2]) && above2[j - 2] + 1 < best)
+                best = above2[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    return rows[a_length % 3][b_length];
+}
+
+const char *config_nearest(const char *word, const char *const *words)
+{
+    size_t length = strlen(word);
+    size_t best = length < 6 ? 3 : 4; /* this far is too far */
+    const char *nearest = NULL;
+
+    for (; *words; words++) {
+        size_t d = edit_distance(word, *words);
+        if (d < best && d < length) {
+            best = d;
+            nearest = *words;
+        }
+        /* The beginning of a word is near, but not as near as a slip. */
+        if (!nearest && length >= 3 && !strncasecmp(word, *words, length))
+            nearest = *words;
+    }
+    return nearest;
+}
+
+static bool word_index(const char *word, const char *const *words, unsigned *index)
+{
+    for (*index = 0; words[*index]; ++*index) {
+        if (!strcmp(word, words[*index]))
+            return true;
+    }
+    return false;
+}
+
+bool config_log_level(const char *word, enum lun_log_level *level)
+{
+    unsigned index;
+
+    if (!word_index(word, log_levels, &index))
+        return false;
+    *level = (enum lun_log_level)index;
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* Where we are, for messages. */
+struct reader {
+    struct daemon_config *config;
+    const char *name;
+    char *why;
+};
+
+static bool refuse(const struct reader *r, const config_setting_t *s, const char *problem,
+                   const char *allowed)
+{
+    snprintf(r->why, CONFIG_WHY_BYTES, "%s:%u: %s: %s; allowed: %s", r->name,
+             config_setting_source_line(s), config_setting_name(s), problem, allowed);
+    return false;
+}
+
+static bool refuse_unknown(const struct reader *r, const config_setting_t *s,
+                           const struct key *const *keys)
+{
+    const char *words[KEYS_MAX];
+    const char *nearest;
+    unsigned n = 0;
+    int at;
+
+    for (; *keys; keys++) {
+        for (const struct key *k = *keys; k->name; k++)
+            words[n++] = k->name;
+    }
+    words[n] = NULL;
+    at = snprintf(r->why, CONFIG_WHY_BYTES, "%s:%u: unknown key \"%.64s\"", r->name,
+                  config_setting_source_line(s), config_setting_name(s));
+    if (at < 0 || at >= CONFIG_WHY_BYTES)
+        return false;
+    nearest = config_nearest(config_setting_name(s), words);
+    if (nearest) {
+        snprintf(r->why + at, (size_t)(CONFIG_WHY_BYTES - at), "; did you mean \"%s\"?", nearest);
+        return false;
+    }
+    for (n = 0; words[n] && at < CONFIG_WHY_BYTES; n++)
+        at += snprintf(r->why + at, (size_t)(CONFIG_WHY_BYTES - at), "%s%s",
+                       n ? ", " : "; known keys: ", words[n]);
+    return false;
+}
+
+static bool read_number(const struct reader *r, const config_setting_t *s, const struct key *k,
+                        uint32_t *value)
+{
+    long long v;
+
+    if (config_setting_type(s) != CONFIG_TYPE_INT && config_setting_type(s) != CONFIG_TYPE_INT64)
+        return refuse(r, s, "not a whole number", k->allowed);
+    v = config_setting_get_int64(s);
+    if (v < k->min || v > k->max || v % k->step)
+        return refuse(r, s, "out of range", k->allowed);
+    *value = (uint32_t)v;
+    return true;
+}
+
+static bool read_text(const struct reader *r, const config_setting_t *s, const struct key *k,
+                      char *value)
+{
+    const char *text = config_setting_get_string(s);
+
+    if (strlen(text) >= (size_t)k->max)
+        return refuse(r, s, "too long", k->allowed);
+    for (const char *c = text; *c; c++) {
+        if (iscntrl((unsigned char)*c))
+            return refuse(r, s, "a control character", k->allowed);
+    }
+    if (!k->valid(text))
+        return refuse(r, s, "not valid", k->allowed);
+    memcpy(value, text, strlen(text) + 1);
+    return true;
+}
+
+static bool read_url(const struct reader *r, const config_setting_t *s, const struct key *k,
+                     struct address *address)
+{
+    char why[ADDRESS_WHY_BYTES];
+
+    if (address_parse(config_setting_get_string(s), address, why))
+        return true;
+    return refuse(r, s, why, k->allowed);
+}
+
+/* One value whose key is known; `base` is the structure of the key's scope. */
+static bool read_value(const struct reader *r, const config_setting_t *s, const struct key *k,
+                       void *base)
+{
+    void *value = (char *)base + k->offset;
+    bool is_text = config_setting_type(s) == CONFIG_TYPE_STRING;
+    unsigned index;
+
+    switch (k->type) {
+    case KEY_BOOL:
+        if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+            return refuse(r, s, "not a truth value", k->allowed);
+        *(bool *)value = config_setting_get_bool(s) != 0;
+        return true;
+    case KEY_NUMBER:
+        return read_number(r, s, k, value);
+    case KEY_TEXT:
+        return is_text ? read_text(r, s, k, value) : refuse(r, s, "not a string", k->allowed);
+    case KEY_WORD:
+        if (!is_text || !word_index(config_setting_get_string(s), k->words, &index))
+            return refuse(r, s, "not one of its words", k->allowed);
+        *(unsigned *)value = index; /* both enumerations begin at 0, in the words' order */
+        return true;
+    case KEY_URL:
+        return is_text ? read_url(r, s, k, value) : refuse(r, s, "not a string", k->allowed);
+    case KEY_LUNS:
+        if (config_setting_type(s) != CONFIG_TYPE_LIST)
+            return refuse(r, s, "not a list", k->allowed);
+        return true; /* read_luns(), once the defaults are complete */
+    }
+    return false;
+}
+
+_Static_assert(sizeof(enum lun_log_level) == sizeof(unsigned), "KEY_WORD writes an unsigned");
+_Static_assert(sizeof(enum bot_short_in) == sizeof(unsigned), "KEY_WORD writes an unsigned");
+
+static const struct key *key_find(const struct key *keys, const char *name)
+{
+    for (; keys->name; keys++) {
+        if (!strcmp(keys->name, name))
+            return keys;
+    }
+    return NULL;
+}
+
+static bool read_lun(const struct reader *r, const config_setting_t *group, struct config_lun *lun)
+{
+    static const struct key *const scope[] = {lun_keys, NULL};
+    bool has_url = false;
+
+    for (int i = 0; i < config_setting_length(group); i++) {
+        const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+        const struct key *k = key_find(lun_keys, config_setting_name(s));
+        if (!k)
+            return refuse_unknown(r, s, scope);
+        if (!read_value(r, s, k, lun))
+            return false;
+        has_url = has_url || k->type == KEY_URL;
+    }
+    if (has_url)
+        return true;
+    snprintf(r->why, CONFIG_WHY_BYTES, "%s:%u: a LUN without url; each of luns needs one", r->name,
+             config_setting_source_line(group));
+    return false;
+}
+
+static bool read_luns(const struct reader *r, const config_setting_t *list)
+{
+    struct daemon_config *c = r->config;
+    int count = config_setting_length(list);
+
+    if (count < 1 || count > BOT_LUNS_MAX)
+        return refuse(r, list, "too few or too many", "1 to 16 groups");
+    if (c->lun_defaults.address.host[0])
+        return refuse(r, list, "together with a url outside of it", "one of the two");
+    for (int i = 0; i < count; i++) {
+        const config_setting_t *group = config_setting_get_elem(list, (unsigned)i);
+        if (config_setting_type(group) != CONFIG_TYPE_GROUP)
+            return refuse(r, list, "an entry is no group", key_find(daemon_keys, "luns")->allowed);
+        c->luns[i] = c->lun_defaults;
+        if (!read_lun(r, group, &c->luns[i]))
+            return false;
+    }
+    c->lun_count = (unsigned)count;
+    return true;
+}
+
+static bool read_top(const struct reader *r, const config_setting_t *root)
+{
+    static const struct key *const scope[] = {daemon_keys, lun_keys, NULL};
+    const config_setting_t *luns = NULL;
+
+    for (int i = 0; i < config_setting_length(root); i++) {
+        const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
+        const struct key *k = key_find(daemon_keys, config_setting_name(s));
+        void *base = r->config;
+        if (!k) {
+            k = key_find(lun_keys, config_setting_name(s));
+            base = &r->config->lun_defaults;
+        }
+        if (!k)
+            return refuse_unknown(r, s, scope);
+        if (!read_value(r, s, k, base))
+            return false;
+        if (k->type == KEY_LUNS)
+            luns = s;
+    }
+    return !luns || read_luns(r, luns);
+}
+
+/* libconfig would open the file on our behalf, as root, wherever it is. */
+static bool has_include(const char *text)
+{
+    const char *at = text;
+
+    for (; *at; at++) {
+        if (*at == '@' && !strncasecmp(at, "@include", 8))
+            return true;
+    }
+    return false;
+}
+
+bool daemon_config_read_text(struct daemon_config *config, const char *text, const char *name,
+                             char why[CONFIG_WHY_BYTES])
+{
+    struct reader r = {.config = config, .name = name, .why = why};
+    config_t parsed;
+    bool good;
+
+    why[0] = 0;
+    if (strlen(text) >= CONFIG_TEXT_MAX_BYTES) {
+        snprintf(why, CONFIG_WHY_BYTES, "%s: longer than %d bytes", name,
+                 CONFIG_TEXT_MAX_BYTES - 1);
+        return false;
+    }
+    if (has_include(text)) {
+        snprintf(why, CONFIG_WHY_BYTES, "%s: @include is not supported; use one file", name);
+        return false;
+    }
+    config_init(&parsed);
+    good = config_read_string(&parsed, text) == CONFIG_TRUE;
+    if (good)
+        good = read_top(&r, config_root_setting(&parsed));
+    else
+        snprintf(why, CONFIG_WHY_BYTES, "%s:%d: %s", name, config_error_line(&parsed),
+                 config_error_text(&parsed));
+    config_destroy(&parsed);
+    return good;
+}
+
+static bool refuse_file(const char *path, const char *problem, char why[CONFIG_WHY_BYTES])
+{
+    snprintf(why, CONFIG_WHY_BYTES, "%s: %s", path, problem);
+    return false;
+}
+
+/* The whole file into `text`; its length, or -errno. */
+static ssize_t slurp(const char *path, char *text, size_t size)
+{
+    struct stat st;
+    size_t length = 0;
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    }
+    while (length < size) {
+        got = read(fd, text + length, size - length);
+        if (got <= 0)
+            break;
+        length += (size_t)got;
+    }
+    if (got < 0)
+        got = -errno;
+    close(fd);
+    return got < 0 ? got : (ssize_t)length;
+}
+
+bool daemon_config_read_file(struct daemon_config *config, const char *path,
+                             char why[CONFIG_WHY_BYTES])
+{
+    char *text;
+    ssize_t length;
+    bool good;
+
+    if (strlen(path) >= sizeof(config->file))
+        return refuse_file(path, "the path is too long", why);
+    text = malloc(CONFIG_TEXT_MAX_BYTES + 1);
+    if (!text)
+        return refuse_file(path, strerror(ENOMEM), why);
+    length = slurp(path, text, CONFIG_TEXT_MAX_BYTES);
+    if (length == -EINVAL) {
+        good = refuse_file(path, "not a regular file", why);
+    } else if (length < 0) {
+        good = refuse_file(path, strerror((int)-length), why);
+    } else if (memchr(text, 0, (size_t)length)) {
+        good = refuse_file(path, "not a text file", why);
+    } else {
+        text[length] = 0;
+        good = daemon_config_read_text(config, text, path, why);
+    }
+    free(text);
+    if (good)
+        memcpy(config->file, path, strlen(path) + 1);
+    return good;
+}
+
+/* ---- defaults and what is derived ---- */
+
+void daemon_config_init(struct daemon_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    snprintf(config->name, sizeof(config->name), "lunstick");
+    snprintf(config->scheme_path, sizeof(config->scheme_path), CONFIG_SCHEME);
+    snprintf(config->user, sizeof(config->user), "lunstick");
+    config->lun_defaults.removable = true;
+    config->log_level = LUN_LOG_INFO;
+    config->short_in = BOT_SHORT_IN_PACKET;
+}
+
+bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES])
+{
+    why[0] = 0;
+    if (!config->lun_count && config->lun_defaults.address.host[0]) {
+        config->luns[0] = config->lun_defaults;
+        config->lun_count = 1;
+    }
+    if (!config->lun_count) {
+        snprintf(why, CONFIG_WHY_BYTES,
+                 "no disk is named; give iscsi://[user@]host[:port]/iqn/lun, or url in %s",
+                 config->file[0] ? config->file : CONFIG_DIR "/lunstick.conf");
+        return false;
+    }
+    snprintf(config->run_dir, sizeof(config->run_dir), CONFIG_RUN_DIR "/%s", config->name);
+    board_id(config->board, "");
+    if (!config->initiator_name[0])
+        snprintf(config->initiator_name, sizeof(config->initiator_name),
+                 "iqn.2026-11.io.lunstick:%s", config->board);
+    if (!config->serial[0]) {
+        /* Not the portal: a disk that moves to another address stays the same disk. */
+        const struct address *a = &config->luns[0].address;
+        char lun[16];
+        snprintf(lun, sizeof(lun), "%d", a->lun);
+        board_hash(config->serial, 16,
+                   (const char *[]){config->board, config->name, a->iqn, lun, NULL});
+        for (char *c = config->serial; *c; c++)
+            *c = (char)toupper((unsigned char)*c);
+    }
+    return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The log: one line per event to stderr, each written by one write(2), so that
+ * the lines of parent and child never mix. Under the journal a line carries its
+ * level as "<4>"; otherwise the program's name and the level in words.
+ */
+#ifndef LUNSTICK_DAEMON_LOG_H
+#define LUNSTICK_DAEMON_LOG_H
+
+#include "bridge/lun.h" /* enum lun_log_level: the one scale of the whole program */
+
+#define LOG_LINE_BYTES 1024
+
+/* Call before the first line; `program` must outlive the log. */
+void log_init(const char *program, enum lun_log_level max_level);
+
+/* Text that came from a peer is harmless: what is not printable becomes '?'. */
+void log_text(enum lun_log_level level, const char *text);
+void log_printf(enum lun_log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The line as it will be written, with its newline: for tests. Returns its length. */
+size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const char *text,
+                  const char *program, bool journal);
+
+#endif

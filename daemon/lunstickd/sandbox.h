@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Giving up rights. Each step is final for the process and whatever it starts.
+ */
+#ifndef LUNSTICK_DAEMON_SANDBOX_H
+#define LUNSTICK_DAEMON_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The ids of `user`; of "nobody" if there is no such user; 65534 if there is
+ * not even that. False: `user` itself was not found. */
+bool sandbox_user(const char *user, uid_t *uid, gid_t *gid);
+
+/* Keeps the capabilities in the mask (bit n: capability n), also as an upper
+ * bound for everything started from here. 0 or -errno. */
+int sandbox_keep_capabilities(uint64_t mask);
+
+/* Root no more: empty root directory `dir` (NULL: as it is), the one user and
+ * group, no capability, no way back to any, no ptrace, no core file. 0 or -errno. */
+int sandbox_enter(uid_t uid, gid_t gid, const char *dir);
+
+/* The child's system call filter (seccomp_gen.c); needs no right. 0 or -errno;
+ * a sanitizer build has none and returns 0. */
+int sandbox_filter(void);
+
+/* Closes everything from `first` on. */
+void sandbox_close_from(int first);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Runs on the build machine and writes the child's system call filter as a C
+ * header, for each supported architecture. What is not named ends the process.
+ *
+ * The list is what the event loop of child.c, libiscsi, libaio and the C
+ * libraries (glibc and musl) need after set-up; everything that opens, creates
+ * or starts something was done before.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/usb/functionfs.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char *const plain[] = {
+    /* data: FunctionFS, the target, the log, the parent */
+    "read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg",
+    /* waiting and time */
+    "poll", "ppoll", "clock_gettime", "gettimeofday", "time", "restart_syscall",
+    /* asynchronous I/O of the endpoints */
+    "io_submit", "io_getevents", "io_cancel",
+    /* the session's connection, the control socket */
+    "connect", "accept4", "setsockopt", "getsockopt", "getsockname", "getpeername", "shutdown",
+    "close",
+    /* memory */
+    "brk", "munmap", "madvise", "futex", "getrandom",
+    /* ending */
+    "exit", "exit_group", "rt_sigreturn", "rt_sigprocmask", "rt_sigaction", "getpid", "gettid"};
+
+/* Libraries ask for these and live well without. */
+static const struct {
+    const char *name;
+    int error;
+} refused[] = {
+    {"open", EACCES},       /* libiscsi: /dev/urandom; glibc: its configuration files */
+    {"openat", EACCES},     /* likewise */
+    {"newfstatat", EACCES}, /* glibc looks whether resolv.conf changed */
+    {"stat", EACCES},       {"fstat", EACCES}, {"uname", EPERM},
+};
+
+static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_STATUS,     FUNCTIONFS_FIFO_FLUSH,
+                                           FUNCTIONFS_CLEAR_HALT,      FUNCTIONFS_INTERFACE_REVMAP,
+                                           FUNCTIONFS_ENDPOINT_REVMAP, FUNCTIONFS_ENDPOINT_DESC};
+
+static void check(int rc, const char *what)
+{
+    if (rc < 0) {
+        fprintf(stderr, "seccomp_gen: %s: %s\n", what, strerror(-rc));
+        exit(1);
+    }
+}
+
+/* A rule for a call that the architecture may not have. */
+static void rule(scmp_filter_ctx ctx, uint32_t arch, uint32_t action, const char *name,
+                 unsigned count, const struct scmp_arg_cmp *args)
+{
+    int number = seccomp_syscall_resolve_name_arch(arch, name);
+    if (number == __NR_SCMP_ERROR)
+        check(-EINVAL, name);
+    if (number >= 0)
+        check(seccomp_rule_add_array(ctx, action, number, count, args), name);
+}
+
+static void add_rules(scmp_filter_ctx ctx, uint32_t arch)
+{
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ALLOW, plain[i], 0, NULL);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ERRNO((uint32_t)refused[i].error), refused[i].name, 0, NULL);
+    for (size_t i = 0; i < sizeof functionfs / sizeof functionfs[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ALLOW, "ioctl", 1, &SCMP_A1(SCMP_CMP_EQ, functionfs[i]));
+
+    /* Memory is never executable. */
+    const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+    rule(ctx, arch, SCMP_ACT_ALLOW, "mmap", 1, &no_exec);
+    rule(ctx, arch, SCMP_ACT_ALLOW, "mprotect", 1, &no_exec);
+    rule(ctx, arch, SCMP_ACT_ALLOW, "mremap", 0, NULL);
+
+    /* TCP only. getaddrinfo() of glibc asks for a netlink socket, even for a
+     * numeric address, and goes on without. */
+    const int families[] = {AF_INET, AF_INET6};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct scmp_arg_cmp tcp[] = {
+            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+            SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM),
+        };
+        rule(ctx, arch, SCMP_ACT_ALLOW, "socket", 2, tcp);
+    }
+    const int others[] = {AF_NETLINK, AF_UNIX};
+    for (unsigned i = 0; i < 2; i++)
+        rule(ctx, arch, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1,
+             &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)others[i]));
+
+    const int fcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
+    for (size_t i = 0; i < sizeof fcntls / sizeof fcntls[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i]));
+
+    /* abort(), so that a failed assertion is seen as one */
+    rule(ctx, arch, SCMP_ACT_ALLOW, "tgkill", 1, &SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+    rule(ctx, arch, SCMP_ACT_ALLOW, "tkill", 1, &SCMP_A1(SCMP_CMP_EQ, SIGABRT));
+}
+
+static void write_filter(uint32_t arch, const char *condition)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    FILE *program = tmpfile();
+    if (!ctx || !program)
+        check(-ENOMEM, "seccomp_init");
+    if (arch != seccomp_arch_native()) {
+        check(seccomp_arch_add(ctx, arch), "seccomp_arch_add");
+        check(seccomp_arch_remove(ctx, seccomp_arch_native()), "seccomp_arch_remove");
+    }
+    /* decided by a tree of numbers: few steps for each call */
+    check(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2), "seccomp_attr_set");
+    add_rules(ctx, arch);
+    check(seccomp_export_bpf(ctx, fileno(program)), "seccomp_export_bpf");
+    seccomp_release(ctx);
+
+    printf("%s\nstatic const struct sock_filter child_filter[] = {\n", condition);
+    struct sock_filter step;
+    if (fseek(program, 0, SEEK_SET) != 0)
+        check(-errno, "fseek");
+    while (fread(&step, sizeof step, 1, program) == 1)
+        printf("    {0x%04x, %u, %u, 0x%08x},\n", step.code, step.jt, step.jf, step.k);
+    printf("};\n");
+    if (fclose(program) != 0)
+        check(-errno, "fclose");
+}
+
+int main(void)
+{
+    printf("/* Made by seccomp_gen.c; needs linux/filter.h. */\n");
+    write_filter(SCMP_ARCH_X86_64, "#if defined(__x86_64__)");
+    write_filter(SCMP_ARCH_AARCH64, "#elif defined(__aarch64__)");
+    printf("#else\n#error \"no system call filter for this architecture: see seccomp_gen.c\"\n"
+           "#endif\n");
+    return fflush(stdout) == 0 ? 0 : 1;
+}
