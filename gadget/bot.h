@@ -3,6 +3,17 @@
  * USB Mass Storage, Bulk-Only Transport 1.0, as a pure state machine between a
  * usb_port and an array of logical units. One command at a time: a BOT host
  * sends no other CBW before the CSW.
+ *
+ *   OFF        not configured by a host
+ *   IDLE       waits for a CBW
+ *   NO_CMD     has one, but the logical unit has no command free: asks again
+ *   NO_DATA    command out, no data declared
+ *   DATA_IN    command out, data to the host as they become valid
+ *   DATA_OUT   command out, data from the host; what nobody wants is drained
+ *   HALT_IN    short data-in under BOT_SHORT_IN_HALT: halts when all is sent
+ *   CSW        the CSW is behind the data; the next CBW may come already
+ *   INVALID    after an invalid CBW: IN halted, OUT discarded, until a reset
+ *   RESETTING  waits for its USB requests to come home, then OFF, IDLE, INVALID
  */
 #ifndef LUNSTICK_GADGET_BOT_H
 #define LUNSTICK_GADGET_BOT_H
@@ -10,9 +21,10 @@
 #include "bridge/lun.h"
 #include "usb_port.h"
 
-#define BOT_CBW_BYTES 31
-#define BOT_CSW_BYTES 13
-#define BOT_LUNS_MAX  16
+#define BOT_LUNS_MAX 16
+
+/* Data requests outstanding at a time. */
+#define BOT_DEPTH 4
 
 /* What a data-in phase that is shorter than the host declared ends with.
  * BOT 6.7.2 case 5 asks for a halt; hosts are known that take it badly, and
@@ -22,10 +34,10 @@ enum bot_short_in { BOT_SHORT_IN_PACKET, BOT_SHORT_IN_HALT };
 struct bot_config {
     struct usb_port *port;
     struct deferred_list *deferred;
-    struct lun *const *luns; /* lun_count of them, 1 to BOT_LUNS_MAX */
+    struct lun *const *luns; /* lun_count of them, 1 to BOT_LUNS_MAX; must outlive the bot */
     unsigned lun_count;
     enum bot_short_in short_in;
-    void (*log)(enum lun_log_level level, const char *text);
+    void (*log)(enum lun_log_level level, const char *text); /* NULL: silent */
 };
 
 struct bot;
@@ -37,8 +49,14 @@ void bot_destroy(struct bot *bot);
 bool bot_idle(const struct bot *bot); /* nothing is lent: bot_destroy() may be called */
 
 struct bot_stats {
-    uint64_t cbws, invalid_cbws, resets, enables, phase_errors;
-    enum usb_speed speed; /* USB_SPEED_NONE: not configured by a host */
+    uint64_t cbws;           /* valid ones */
+    uint64_t invalid_cbws;   /* wrong length or signature: INVALID until a reset */
+    uint64_t not_meaningful; /* valid, yet of no use: answered with a failed CSW */
+    uint64_t resets;         /* Bulk-Only Mass Storage Resets */
+    uint64_t enables;        /* SET_CONFIGURATIONs */
+    uint64_t phase_errors;   /* CSWs with status 02h */
+    uint64_t faults;         /* the port or a logical unit broke its contract */
+    enum usb_speed speed;    /* USB_SPEED_NONE: not configured by a host */
 };
 const struct bot_stats *bot_stats(const struct bot *bot);
 const char *bot_state_name(const struct bot *bot);

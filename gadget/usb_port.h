@@ -34,12 +34,18 @@ struct usb_req {
 struct usb_port;
 
 struct usb_port_ops {
-    /* 0, or -errno (-ESHUTDOWN: not configured; -EAGAIN: queue full) and it
-     * was not taken. Never completes from inside. */
+    /* 0, or -errno (-ESHUTDOWN: not configured; -EAGAIN: queue full, try again
+     * after an io_done of that endpoint) and it was not taken. At least four
+     * requests per endpoint fit; a fifth on IN lets a CSW follow four pieces of
+     * data at once. A halted endpoint takes requests and sends them when the
+     * host has cleared the halt. Never completes from inside. */
     int (*submit)(struct usb_port *port, struct usb_req *req);
-    /* Halts the endpoint; 0, or -EAGAIN while requests of it are queued. */
+    /* Halts the endpoint; 0, also when it is halted already; -EAGAIN while
+     * requests of it are queued; -ESHUTDOWN. */
     int (*halt)(struct usb_port *port, enum usb_endpoint endpoint);
-    /* Asks for all outstanding requests back; each still completes by io_done. */
+    /* Asks for all outstanding requests back; each still completes by io_done,
+     * with -ECONNRESET or with what it had moved already. From the return on
+     * nothing that the host sends lands in one of them. */
     void (*cancel)(struct usb_port *port);
 };
 
@@ -48,13 +54,16 @@ enum { USB_BOT_RESET = 0xff, USB_BOT_GET_MAX_LUN = 0xfe };
 
 /* What the port calls, from the event loop only. */
 struct usb_port_events {
-    /* SET_CONFIGURATION with a speed and the bulk wMaxPacketSize that goes with it. */
+    /* SET_CONFIGURATION with a speed and the bulk wMaxPacketSize that goes with
+     * it. Without disabled() before it, it means both. */
     void (*enabled)(void *ctx, enum usb_speed speed, uint16_t max_packet_bytes);
     /* Bus reset, configuration 0, cable pulled, unbind. Requests come back
      * with -ESHUTDOWN before or after. May be called twice. */
     void (*disabled)(void *ctx);
     void (*io_done)(void *ctx, struct usb_req *req);
-    /* Bulk-Only Mass Storage Reset was acknowledged on ep0 (BOT 3.1). */
+    /* Bulk-Only Mass Storage Reset (BOT 3.1). The port acknowledges it on ep0
+     * when this has returned, not before: the host's next CBW then cannot land
+     * in a request of before the reset. */
     void (*bot_reset)(void *ctx);
     /* Highest LUN for GET MAX LUN, 0 to 15 (BOT 3.2). */
     uint8_t (*max_lun)(void *ctx);
