@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "local.h"
+#include "bytes.h"
+#include "opcode.h"
+
+#include <string.h>
+
+#define PAGE_CACHING    0x08
+#define PAGE_EXCEPTIONS 0x1c
+#define PAGE_ALL        0x3f
+
+static bool refuse(struct local_reply *reply, struct sense_code sense)
+{
+    reply->sense = sense;
+    reply->bytes = 0;
+    return true;
+}
+
+static bool answer(struct local_reply *reply, const uint8_t *data, uint32_t bytes)
+{
+    memcpy(reply->data, data, bytes);
+    reply->bytes = bytes;
+    return true;
+}
+
+/* SPC-4 6.4.2. A disk never seen is announced as an empty drive. */
+static bool inquiry_standard(const struct local_view *view, struct local_reply *reply)
+{
+    static const uint8_t empty_drive[36] = "\x00\x00\x05\x02\x1f\0\0\0lunstick"
+                                           "iSCSI disk      "
+                                           "0001";
+    if (view->disk && view->disk->inquiry_bytes >= 36)
+        answer(reply, view->disk->inquiry, view->disk->inquiry_bytes);
+    else
+        answer(reply, empty_drive, sizeof(empty_drive));
+    reply->data[1] = (uint8_t)(view->removable ? 0x80 : 0x00);
+    reply->data[4] = (uint8_t)(reply->bytes - 5);
+    return true;
+}
+
+static bool inquiry(const struct local_view *view, const uint8_t *cdb, struct local_reply *reply)
+{
+    if (!(cdb[1] & 1))
+        return cdb[2] == 0 ? inquiry_standard(view, reply) : refuse(reply, sense_invalid_field);
+
+    const struct disk_vpd *page = view->disk ? disk_vpd_find(view->disk, cdb[2]) : NULL;
+    if (page)
+        return answer(reply, page->data, page->bytes);
+    /* Pages that the target lists but the probe does not keep are the target's. */
+    const struct disk_vpd *list = view->disk ? disk_vpd_find(view->disk, 0) : NULL;
+    for (unsigned i = 4; list && i < list->bytes; i++)
+        if (list->data[i] == cdb[2])
+            return false;
+    return refuse(reply, sense_invalid_field);
+}
+
+static bool report_luns(struct local_reply *reply)
+{
+    static const uint8_t only_lun_0[16] = {0, 0, 0, 8};
+    return answer(reply, only_lun_0, sizeof(only_lun_0));
+}
+
+/* SPC-4 6.39: the kept sense, in the format that DESC asks for. */
+static bool request_sense(const struct local_view *view, const uint8_t *cdb,
+                          struct local_reply *reply)
+{
+    bool descriptor = cdb[1] & 1;
+    const struct scsi_outcome *kept = view->kept_sense;
+    struct sense_code code = view->disk ? sense_none : sense_no_medium;
+    if (kept) {
+        bool kept_descriptor = (kept->sense[0] & 0x7f) >= 0x72;
+        if (kept_descriptor == descriptor)
+            return answer(reply, kept->sense, kept->sense_bytes);
+        sense_parse(kept->sense, kept->sense_bytes, &code);
+    }
+    reply->bytes = (uint32_t)(descriptor ? sense_build_descriptor(reply->data, code)
+                                         : sense_build_fixed(reply->data, code));
+    return true;
+}
+
+static void capacity10(const struct disk_identity *disk, uint8_t out[8])
+{
+    uint64_t last = disk->blocks - 1;
+    put_be32(out, last > UINT32_MAX ? UINT32_MAX : (uint32_t)last);
+    put_be32(out + 4, disk->block_bytes);
+}
+
+static bool read_capacity10(const struct disk_identity *disk, struct local_reply *reply)
+{
+    capacity10(disk, reply->data);
+    reply->bytes = 8;
+    return true;
+}
+
+/* MMC-3 6.24: header, then one current descriptor: formatted media. */
+static bool read_format_capacities(const struct disk_identity *disk, struct local_reply *reply)
+{
+    memset(reply->data, 0, 12);
+    reply->data[3] = 8;
+    put_be32(reply->data + 4, disk->blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)disk->blocks);
+    put_be24(reply->data + 9, disk->block_bytes);
+    reply->data[8] = 2;
+    reply->bytes = 12;
+    return true;
+}
+
+/* Appends the mode pages that `page` asks for behind `at`; 0: no such page. */
+static uint32_t mode_pages(const struct local_view *view, uint8_t page, bool changeable,
+                           uint8_t *out, uint32_t at)
+{
+    uint32_t start = at;
+    if (page == PAGE_CACHING || page == PAGE_ALL) {
+        uint8_t caching[20] = {PAGE_CACHING, 18};
+        if (view->disk && view->disk->has_caching_page)
+            memcpy(caching, view->disk->caching_page, sizeof(caching));
+        caching[0] = PAGE_CACHING; /* PS=0: nothing can be saved through us */
+        caching[1] = sizeof(caching) - 2;
+        if (changeable)
+            memset(caching + 2, 0, sizeof(caching) - 2);
+        memcpy(out + at, caching, sizeof(caching));
+        at += sizeof(caching);
+    }
+    if (page == PAGE_EXCEPTIONS || page == PAGE_ALL) {
+        static const uint8_t exceptions[12] = {PAGE_EXCEPTIONS, 10};
+        memcpy(out + at, exceptions, sizeof(exceptions));
+        at += sizeof(exceptions);
+    }
+    return at == start ? 0 : at;
+}
+
+/* SPC-4 6.11, 6.12; no block descriptors: hosts have READ CAPACITY for it. */
+static bool mode_sense(const struct local_view *view, const uint8_t *cdb, bool ten,
+                       struct local_reply *reply)
+{
+    uint8_t control = cdb[2] >> 6;
+    uint8_t page = cdb[2] & 0x3f;
+    uint32_t header = ten ? 8 : 4;
+    if (control == 3 || (cdb[3] != 0 && cdb[3] != 0xff))
+        return refuse(reply, sense_invalid_field);
+
+    memset(reply->data, 0, header);
+    uint32_t end = mode_pages(view, page, control == 1, reply->data, header);
+    if (end == 0)
+        return refuse(reply, sense_invalid_field);
+
+    bool protect = view->read_only || (view->disk && view->disk->write_protected);
+    bool dpofua = view->disk && view->disk->dpofua;
+    uint8_t specific = (uint8_t)((protect ? 0x80 : 0) | (dpofua ? 0x10 : 0));
+    if (ten) {
+        put_be16(reply->data, (uint16_t)(end - 2));
+        reply->data[3] = specific;
+    } else {
+        reply->data[0] = (uint8_t)(end - 1);
+        reply->data[2] = specific;
+    }
+    reply->bytes = end;
+    return true;
+}
+
+bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_BYTES],
+                  struct local_reply *reply)
+{
+    reply->sense = sense_none;
+    reply->bytes = 0;
+    switch (cdb[0]) {
+    case OP_INQUIRY:
+        return inquiry(view, cdb, reply);
+    case OP_REPORT_LUNS:
+        return report_luns(reply);
+    case OP_REQUEST_SENSE:
+        return request_sense(view, cdb, reply);
+    case OP_MODE_SENSE_6:
+        return mode_sense(view, cdb, false, reply);
+    case OP_MODE_SENSE_10:
+        return mode_sense(view, cdb, true, reply);
+    case OP_START_STOP_UNIT:
+        return true;
+    case OP_PREVENT_ALLOW:
+        return cdb[4] & 3 ? refuse(reply, sense_invalid_field) : true;
+    default:
+        break;
+    }
+
+    /* From here on a medium is needed. */
+    if (!view->disk)
+        return refuse(reply, sense_no_medium);
+    switch (cdb[0]) {
+    case OP_TEST_UNIT_READY:
+        return true;
+    case OP_READ_CAPACITY_10:
+        return read_capacity10(view->disk, reply);
+    case OP_READ_FORMAT_CAPACITIES:
+        return read_format_capacities(view->disk, reply);
+    case OP_SERVICE_ACTION_IN_16:
+        if ((cdb[1] & 0x1f) == SA_READ_CAPACITY_16)
+            return answer(reply, view->disk->capacity16, sizeof(view->disk->capacity16));
+        return false;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commands that the bridge answers from what it knows of the disk, with or
+ * without a session:
+ *
+ *   INQUIRY                   as probed; RMB by configuration; VPD pages 00, 80,
+ *                             83, B0, B1, B2 as probed
+ *   REPORT LUNS               the one LUN, 0
+ *   REQUEST SENSE             the sense kept for this host
+ *   READ CAPACITY(10), (16)   as probed
+ *   READ FORMAT CAPACITIES    as probed
+ *   MODE SENSE(6), (10)       caching page as probed; write protection
+ *   TEST UNIT READY           GOOD while there is a medium
+ *   START STOP UNIT           GOOD; the medium stays
+ *   PREVENT ALLOW MEDIUM REMOVAL   ALLOW: GOOD; PREVENT: refused, so that
+ *                             hosts go on polling
+ *
+ * Everything else passes to the target. Pure functions: no state but the view.
+ */
+#ifndef LUNSTICK_BRIDGE_LOCAL_H
+#define LUNSTICK_BRIDGE_LOCAL_H
+
+#include "identity.h"
+#include "scsi_cmd.h"
+
+/* No local answer is longer: a VPD page, mode pages, capacities. */
+#define LOCAL_REPLY_MAX_BYTES 256
+
+struct local_view {
+    const struct disk_identity *disk; /* NULL: never seen one, no medium */
+    bool removable;
+    bool read_only;
+    const struct scsi_outcome *kept_sense; /* of the last CHECK CONDITION; NULL: none */
+};
+
+struct local_reply {
+    struct sense_code sense; /* key NO SENSE: status GOOD */
+    uint32_t bytes;          /* of data, before the allocation length cuts them */
+    uint8_t data[LOCAL_REPLY_MAX_BYTES];
+};
+
+/* True: `reply` is the answer. False: the command is one for the target. */
+bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_BYTES],
+                  struct local_reply *reply);
+
+#endif

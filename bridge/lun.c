@@ -1,0 +1,746 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lun_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct cmd *cmd_of(struct lun_cmd *pub)
+{
+    return (struct cmd *)pub;
+}
+
+uint64_t lun_now(const struct lun *lun)
+{
+    return lun->config.now_us();
+}
+
+void lun_log(struct lun *lun, enum lun_log_level level, const char *format, ...)
+{
+    if (!lun->config.log)
+        return;
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    lun->config.log(level, text);
+}
+
+void lun_kick(struct lun *lun)
+{
+    deferred_add(lun->config.deferred, &lun->kick);
+}
+
+/* ---- the outcome ---- */
+
+static void cmd_end(struct cmd *cmd)
+{
+    cmd->state = CMD_ENDING;
+    deferred_cancel(cmd->lun->config.deferred, &cmd->progress);
+    deferred_add(cmd->lun->config.deferred, &cmd->finish);
+}
+
+void cmd_fail(struct cmd *cmd, uint32_t at_bytes, const struct scsi_outcome *outcome)
+{
+    if (cmd->failed && cmd->failed_at <= at_bytes)
+        return;
+    cmd->failed = true;
+    cmd->failed_at = at_bytes;
+    cmd->pub.outcome = *outcome;
+}
+
+static void free_waiting_segments(struct cmd *cmd)
+{
+    struct segment *next;
+    for (struct segment *s = cmd->segments; s; s = next) {
+        next = s->next;
+        if (s->owner == SCSI_OWNER_LUN)
+            segment_free(s);
+    }
+}
+
+void cmd_settle(struct cmd *cmd)
+{
+    if (cmd->state != CMD_RUNNING)
+        return;
+    if (cmd->failed) {
+        free_waiting_segments(cmd);
+        if (!segment_any(cmd, SCSI_OWNER_BACKEND))
+            cmd_end(cmd);
+        return;
+    }
+    bool no_data = cmd->want_bytes == 0;
+    if (no_data ? cmd->segments == NULL && cmd->valid_bytes == 0
+                : cmd->valid_bytes == cmd->want_bytes)
+        cmd_end(cmd);
+}
+
+static void cmd_refuse(struct cmd *cmd, struct sense_code sense)
+{
+    scsi_outcome_check(&cmd->pub.outcome, sense);
+    cmd->failed = true;
+    cmd->failed_at = 0;
+    cmd_end(cmd);
+}
+
+/* Not answered in time: the host is told to come back, and what is at the
+ * target goes on without it. */
+static void cmd_expire(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
+    lun_log(lun, LUN_LOG_WARNING, "%s is not answered in time: the host is told NOT READY",
+            cmd->op.name);
+    lun->stats.answered_late++;
+    segment_abandon_all(cmd);
+    if (cmd->failed) {
+        cmd_end(cmd);
+        return;
+    }
+    cmd->failed_at = cmd->valid_bytes;
+    scsi_outcome_check(&cmd->pub.outcome, sense_becoming_ready);
+    cmd->failed = true;
+    cmd_end(cmd);
+}
+
+static uint32_t moved_bytes(const struct cmd *cmd)
+{
+    if (cmd->pub.dir == SCSI_DIR_IN && cmd->failed && cmd->failed_at < cmd->valid_bytes)
+        return cmd->failed_at;
+    return cmd->valid_bytes;
+}
+
+static void cmd_finish(struct deferred *d)
+{
+    struct cmd *cmd = (struct cmd *)((char *)d - offsetof(struct cmd, finish));
+    struct lun *lun = cmd->lun;
+    struct scsi_outcome *o = &cmd->pub.outcome;
+
+    o->moved_bytes = moved_bytes(cmd);
+    order_leave(&lun->order, cmd->order_slot);
+    cmd->order_slot = ORDER_NONE;
+    if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION && !o->phase_error) {
+        lun->kept_sense = *o;
+        lun->sense_kept = true;
+        lun->stats.check_conditions++;
+    }
+    uint64_t latency_us = lun_now(lun) - cmd->submitted_us;
+    lun->stats.commands++;
+    lun->stats.latency_us_sum += latency_us;
+    if (latency_us > lun->stats.latency_us_max)
+        lun->stats.latency_us_max = latency_us;
+
+    cmd->state = CMD_REPLY;
+    scsi_owner_move(&cmd->pub.owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
+    lun_kick(lun);
+    cmd->ops->complete(&cmd->pub);
+}
+
+static void cmd_progress(struct deferred *d)
+{
+    struct cmd *cmd = (struct cmd *)((char *)d - offsetof(struct cmd, progress));
+    cmd->ops->progress(&cmd->pub);
+}
+
+/* ---- local answers ---- */
+
+/* The reply's data become the command's one segment, already valid. False: no
+ * buffer now, try again. */
+static bool cmd_reply_locally(struct cmd *cmd, const struct local_reply *reply)
+{
+    if (reply->sense.key != SENSE_NO_SENSE) {
+        cmd_refuse(cmd, reply->sense);
+        return true;
+    }
+    uint32_t bytes = reply->bytes < cmd->want_bytes ? reply->bytes : cmd->want_bytes;
+    cmd->want_bytes = bytes;
+    if (bytes > 0) {
+        struct segment *s = segment_cut(cmd);
+        if (!s)
+            return false;
+        memcpy(s->slice[0], reply->data, bytes);
+        scsi_owner_move(&s->owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
+        cmd->valid_bytes = bytes;
+    }
+    cmd_end(cmd);
+    return true;
+}
+
+/* True: the command is answered, or waits for a buffer to be answered in. */
+static bool cmd_try_locally(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
+    struct local_view view = {
+        .disk = lun->have_disk ? &lun->disk : NULL,
+        .removable = lun->config.removable,
+        .read_only = lun->config.read_only,
+        .kept_sense = lun->sense_kept ? &lun->kept_sense : NULL,
+    };
+    struct local_reply reply;
+    if (!local_answer(&view, cmd->pub.cdb, &reply))
+        return false;
+    if (cmd_reply_locally(cmd, &reply)) {
+        lun->stats.local_answers++;
+        if (cmd->pub.cdb[0] == OP_REQUEST_SENSE)
+            lun->sense_kept = false;
+    }
+    return true;
+}
+
+/* ---- submission ---- */
+
+/* The device's length and direction against the host's (BOT 6.7). False: the
+ * two disagree, cases 2, 3, 7, 8, 10 and 13. */
+static bool cmd_agree(struct cmd *cmd)
+{
+    const struct op *op = &cmd->op;
+    uint32_t host_bytes = cmd->pub.length_bytes;
+    enum scsi_dir host_dir = host_bytes ? cmd->pub.dir : SCSI_DIR_NONE;
+
+    switch (op->length) {
+    case OP_LENGTH_NONE:
+        cmd->want_bytes = 0;
+        return true;
+    case OP_LENGTH_HOST:
+        cmd->want_bytes = host_bytes;
+        return true;
+    case OP_LENGTH_ALLOC:
+        /* An allocation length is a limit: the shorter of both holds. */
+        cmd->want_bytes = op->length_bytes < host_bytes ? (uint32_t)op->length_bytes : host_bytes;
+        return host_dir != SCSI_DIR_OUT || op->length_bytes == 0;
+    case OP_LENGTH_BLOCKS:
+    case OP_LENGTH_PARAM:
+        if (op->length_bytes == 0) {
+            cmd->want_bytes = 0;
+            return true;
+        }
+        cmd->want_bytes = (uint32_t)op->length_bytes;
+        return host_dir == op->dir && op->length_bytes <= host_bytes;
+    }
+    return false;
+}
+
+static struct order_span cmd_span(const struct cmd *cmd)
+{
+    static const struct order_span nothing = {0, 0, false};
+    static const struct order_span alone = {0, UINT64_MAX, true};
+    static const struct order_span after_writes = {0, UINT64_MAX, false};
+    const struct op *op = &cmd->op;
+    if (op->flush)
+        return after_writes;
+    if (op->plain || (op->read_only && op->ranged)) {
+        uint64_t end = op->lba > UINT64_MAX - op->blocks ? UINT64_MAX : op->lba + op->blocks;
+        return (struct order_span){op->lba, end, op->writes};
+    }
+    return op->read_only ? nothing : alone;
+}
+
+/* A unit attention is reported once, and not by these (SAM-5 5.14). */
+static bool passes_attention(const struct cmd *cmd)
+{
+    uint8_t op = cmd->pub.cdb[0];
+    return op == OP_INQUIRY || op == OP_REPORT_LUNS || op == OP_REQUEST_SENSE;
+}
+
+/* What can be said at once; otherwise the command is queued. */
+static void cmd_begin(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
+    if (!cmd_agree(cmd)) {
+        cmd->pub.outcome.phase_error = true;
+        cmd->want_bytes = 0;
+        cmd_end(cmd);
+        return;
+    }
+    if (!passes_attention(cmd)) {
+        lun->sense_kept = false;
+        if (lun->unit_attention.key != SENSE_NO_SENSE) {
+            cmd_refuse(cmd, lun->unit_attention);
+            lun->unit_attention = sense_none;
+            return;
+        }
+    }
+    if (cmd_try_locally(cmd))
+        return;
+    if (cmd->op.writes && lun->config.read_only) {
+        cmd_refuse(cmd, sense_write_protected);
+        return;
+    }
+
+    /* Beyond the end the target shall say so itself, to the whole command. */
+    uint64_t blocks = lun->disk.blocks;
+    bool inside = cmd->op.blocks <= blocks && cmd->op.lba <= blocks - cmd->op.blocks;
+    uint64_t whole_bytes = LUN_MAX_WHOLE_BYTES;
+    if (cmd->op.plain && !inside && cmd->want_bytes <= whole_bytes)
+        cmd->op.plain = false;
+    if (!cmd->op.plain && cmd->want_bytes > whole_bytes) {
+        cmd_refuse(cmd, sense_invalid_field);
+        return;
+    }
+    if (!cmd->op.plain)
+        lun->stats.passed_through++;
+    cmd->span = cmd_span(cmd);
+    if (cmd->want_bytes > 0 && cmd->pub.dir == SCSI_DIR_OUT)
+        deferred_add(lun->config.deferred, &cmd->progress);
+    lun_kick(lun);
+}
+
+void lun_submit(struct lun *lun, struct lun_cmd *pub)
+{
+    struct cmd *cmd = cmd_of(pub);
+    assert(cmd->state == CMD_TAKEN);
+    scsi_owner_move(&pub->owner, SCSI_OWNER_FRONT, SCSI_OWNER_LUN);
+    cmd->state = CMD_QUEUED;
+    cmd->serial = lun->next_serial++;
+    cmd->submitted_us = lun_now(lun);
+    cmd->progress_us = cmd->submitted_us;
+    op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
+    cmd_begin(cmd);
+}
+
+/* ---- the queue ---- */
+
+/* A queued command may go unless an earlier queued one conflicts with it. */
+static bool cmd_overtakes(const struct cmd *cmd)
+{
+    const struct lun *lun = cmd->lun;
+    for (unsigned i = 0; i < LUN_CMDS; i++) {
+        const struct cmd *other = &lun->cmds[i];
+        if (other->state == CMD_QUEUED && other->serial < cmd->serial &&
+            order_overlap(other->span, cmd->span))
+            return true;
+    }
+    return false;
+}
+
+static void cmd_run(struct cmd *cmd)
+{
+    bool local_wait = cmd->state == CMD_QUEUED && cmd->cut_bytes == 0 && cmd_try_locally(cmd);
+    if (local_wait)
+        return;
+    if (cmd->state == CMD_QUEUED && !cmd_overtakes(cmd)) {
+        cmd->order_slot = order_enter(&cmd->lun->order, cmd->span);
+        if (cmd->order_slot != ORDER_NONE) {
+            cmd->state = CMD_RUNNING;
+            if (cmd->want_bytes == 0 && !segment_cut(cmd)) {
+                /* No segment free: back into the queue until one is. */
+                order_leave(&cmd->lun->order, cmd->order_slot);
+                cmd->order_slot = ORDER_NONE;
+                cmd->state = CMD_QUEUED;
+            }
+        }
+    }
+    if (cmd->state != CMD_RUNNING || cmd->failed)
+        return;
+    if (cmd->pub.dir == SCSI_DIR_IN)
+        while (cmd->cut_bytes < cmd->want_bytes && segment_cut(cmd)) {
+        }
+    for (struct segment *s = cmd->segments; s; s = s->next)
+        if (s->owner == SCSI_OWNER_LUN)
+            segment_submit(s);
+}
+
+/* Everything that waits is looked at again, in the order of submission. */
+static void lun_run(struct deferred *d)
+{
+    struct lun *lun = (struct lun *)((char *)d - offsetof(struct lun, kick));
+    uint64_t after = 0;
+    for (;;) {
+        struct cmd *next = NULL;
+        for (unsigned i = 0; i < LUN_CMDS; i++) {
+            struct cmd *cmd = &lun->cmds[i];
+            if ((cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING) && cmd->serial >= after &&
+                (!next || cmd->serial < next->serial))
+                next = cmd;
+        }
+        if (!next)
+            return;
+        after = next->serial + 1;
+        cmd_run(next);
+        bool wants_out = next->pub.dir == SCSI_DIR_OUT && next->cut_bytes < next->want_bytes;
+        if (wants_out && (next->state == CMD_QUEUED || next->state == CMD_RUNNING))
+            deferred_add(lun->config.deferred, &next->progress);
+    }
+}
+
+/* ---- data ---- */
+
+/* The part of a segment's slices from `at_bytes` of the command on. */
+static uint32_t piece_at(const struct segment *s, uint32_t at_bytes, uint8_t **piece)
+{
+    uint32_t in_segment = at_bytes - s->offset_bytes;
+    uint32_t in_slice = in_segment % POOL_SLICE_BYTES;
+    uint32_t left = s->length_bytes - in_segment;
+    *piece = s->slice[in_segment / POOL_SLICE_BYTES] + in_slice;
+    return left < POOL_SLICE_BYTES - in_slice ? left : POOL_SLICE_BYTES - in_slice;
+}
+
+uint32_t lun_in_next(struct lun *lun, struct lun_cmd *pub, uint8_t **piece)
+{
+    struct cmd *cmd = cmd_of(pub);
+    assert(pub->owner == SCSI_OWNER_LUN || pub->owner == SCSI_OWNER_REPLY);
+    if (cmd->next_bytes >= moved_bytes(cmd))
+        return 0;
+    const struct segment *s = segment_at(cmd, cmd->next_bytes);
+    if (!s)
+        return 0;
+    if (cmd->next_bytes == 0 && cmd->op.plain && s->length_bytes < cmd->want_bytes) {
+        lun->stats.last_streamed_read.bytes = cmd->want_bytes;
+        lun->stats.last_streamed_read.first_to_host_us = lun_now(lun) - cmd->submitted_us;
+    }
+    uint32_t length = piece_at(s, cmd->next_bytes, piece);
+    cmd->next_bytes += length;
+    return length;
+}
+
+void lun_in_done(struct lun *lun, struct lun_cmd *pub, uint32_t length_bytes)
+{
+    struct cmd *cmd = cmd_of(pub);
+    assert(length_bytes <= cmd->next_bytes - cmd->done_bytes);
+    cmd->done_bytes += length_bytes;
+    cmd->progress_us = lun_now(lun);
+    struct segment *s;
+    while ((s = cmd->segments) && s->owner == SCSI_OWNER_REPLY &&
+           s->offset_bytes + s->length_bytes <= cmd->done_bytes)
+        segment_free(s);
+}
+
+uint32_t lun_out_next(struct lun *lun, struct lun_cmd *pub, uint8_t **room)
+{
+    struct cmd *cmd = cmd_of(pub);
+    (void)lun;
+    bool open = cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING;
+    if (!open || cmd->failed || cmd->pub.dir != SCSI_DIR_OUT || cmd->next_bytes >= cmd->want_bytes)
+        return 0;
+    if (cmd->next_bytes == cmd->cut_bytes && !segment_cut(cmd))
+        return 0;
+    const struct segment *s = segment_at(cmd, cmd->next_bytes);
+    uint32_t length = piece_at(s, cmd->next_bytes, room);
+    cmd->next_bytes += length;
+    return length;
+}
+
+/* Segments whose last byte came in are ready for the target. */
+static void out_arrived(struct cmd *cmd)
+{
+    for (struct segment *s = cmd->segments; s; s = s->next)
+        if (s->owner == SCSI_OWNER_FRONT && s->offset_bytes + s->length_bytes <= cmd->done_bytes)
+            scsi_owner_move(&s->owner, SCSI_OWNER_FRONT, SCSI_OWNER_LUN);
+    if (cmd->done_bytes == cmd->want_bytes && cmd->op.plain) {
+        struct lun *lun = cmd->lun;
+        lun->stats.last_streamed_write.last_from_host_us = lun_now(lun) - cmd->submitted_us;
+    }
+}
+
+void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
+{
+    struct cmd *cmd = cmd_of(pub);
+    uint8_t *room;
+    if (cmd->state != CMD_QUEUED && cmd->state != CMD_RUNNING)
+        return; /* ended meanwhile: the rooms wait for lun_release() */
+    const struct segment *s = segment_at(cmd, cmd->done_bytes);
+    assert(s && cmd->done_bytes < cmd->next_bytes);
+    uint32_t length = piece_at(s, cmd->done_bytes, &room);
+    assert(arrived_bytes <= length);
+    cmd->progress_us = lun_now(lun);
+    cmd->done_bytes += arrived_bytes;
+    out_arrived(cmd);
+    if (arrived_bytes < length) {
+        struct scsi_outcome outcome = {0};
+        scsi_outcome_check(&outcome, sense_data_phase_error);
+        cmd_fail(cmd, cmd->done_bytes, &outcome);
+        if (cmd->state == CMD_QUEUED)
+            cmd_end(cmd);
+        else
+            cmd_settle(cmd);
+        return;
+    }
+    lun_kick(lun);
+}
+
+/* ---- taking, aborting, releasing ---- */
+
+struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
+{
+    for (unsigned i = 0; i < LUN_CMDS; i++) {
+        struct cmd *cmd = &lun->cmds[i];
+        if (cmd->state != CMD_FREE)
+            continue;
+        memset(&cmd->pub, 0, offsetof(struct lun_cmd, owner));
+        cmd->ops = ops;
+        cmd->state = CMD_TAKEN;
+        cmd->order_slot = ORDER_NONE;
+        cmd->span = (struct order_span){0, 0, false};
+        cmd->segments = NULL;
+        cmd->want_bytes = cmd->cut_bytes = cmd->valid_bytes = 0;
+        cmd->next_bytes = cmd->done_bytes = cmd->failed_at = 0;
+        cmd->failed = cmd->recovered = false;
+        scsi_owner_move(&cmd->pub.owner, SCSI_OWNER_POOL, SCSI_OWNER_FRONT);
+        return &cmd->pub;
+    }
+    return NULL;
+}
+
+void lun_abort(struct lun *lun, struct lun_cmd *pub)
+{
+    struct cmd *cmd = cmd_of(pub);
+    deferred_cancel(lun->config.deferred, &cmd->progress);
+    deferred_cancel(lun->config.deferred, &cmd->finish);
+    if (pub->owner == SCSI_OWNER_REPLY)
+        return;
+    segment_abandon_all(cmd);
+    cmd->state = CMD_REPLY;
+    scsi_owner_move(&pub->owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
+}
+
+void lun_release(struct lun *lun, struct lun_cmd *pub)
+{
+    struct cmd *cmd = cmd_of(pub);
+    assert(cmd->state == CMD_REPLY);
+    while (cmd->segments)
+        segment_free(cmd->segments);
+    cmd->state = CMD_FREE;
+    scsi_owner_move(&pub->owner, SCSI_OWNER_REPLY, SCSI_OWNER_POOL);
+    lun_kick(lun);
+}
+
+void lun_host_reset(struct lun *lun)
+{
+    lun->sense_kept = false;
+}
+
+/* ---- the session ---- */
+
+static void start_probe(struct lun *lun)
+{
+    lun->accepted = false;
+    lun->stats.session_up = false;
+    lun->probe_since_us = lun_now(lun);
+    probe_start(&lun->probe);
+}
+
+void lun_reprobe(struct lun *lun, const char *why)
+{
+    if (!lun->link_up || !lun->accepted)
+        return;
+    lun_log(lun, LUN_LOG_INFO, "%s: probing it again", why);
+    start_probe(lun);
+}
+
+/* Another disk: what the host has under way belongs to the old one. */
+static void fail_all(struct lun *lun)
+{
+    for (unsigned i = 0; i < LUN_CMDS; i++) {
+        struct cmd *cmd = &lun->cmds[i];
+        if (cmd->state != CMD_QUEUED && cmd->state != CMD_RUNNING)
+            continue;
+        segment_abandon_all(cmd);
+        cmd_refuse(cmd, sense_medium_changed);
+    }
+}
+
+static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)
+{
+    struct lun *lun = p->ctx;
+    struct backend *backend = lun->config.backend;
+    lun->probe_since_us = 0;
+    if (fault) {
+        backend->ops->reject(backend, severity, fault);
+        return;
+    }
+    bool changed = !lun->have_disk;
+    if (lun->have_disk && !disk_same(&lun->disk, &p->disk)) {
+        lun_log(lun, LUN_LOG_WARNING,
+                "the target presents another disk than before: the host is told of a new medium");
+        fail_all(lun);
+        lun->unit_attention = sense_medium_changed;
+        changed = true;
+    } else if (lun->have_disk && (lun->disk.blocks != p->disk.blocks ||
+                                  lun->disk.block_bytes != p->disk.block_bytes)) {
+        bool grown =
+            lun->disk.block_bytes == p->disk.block_bytes && lun->disk.blocks < p->disk.blocks;
+        lun_log(lun, LUN_LOG_WARNING, "the disk's capacity changed from %llu to %llu blocks",
+                (unsigned long long)lun->disk.blocks, (unsigned long long)p->disk.blocks);
+        if (!grown)
+            fail_all(lun);
+        lun->unit_attention = grown ? sense_capacity_changed : sense_medium_changed;
+        changed = true;
+    }
+    lun->disk = p->disk;
+    lun->have_disk = true;
+    lun->accepted = true;
+    lun->stats.session_up = true;
+    backend->ops->accept(backend);
+    if (changed && lun->config.disk_changed)
+        lun->config.disk_changed(lun->config.disk_changed_ctx, &lun->disk);
+    lun_kick(lun);
+}
+
+static void backend_up(void *ctx)
+{
+    struct lun *lun = ctx;
+    lun->link_up = true;
+    start_probe(lun);
+}
+
+static void backend_down(void *ctx, const char *why)
+{
+    struct lun *lun = ctx;
+    lun_log(lun, LUN_LOG_WARNING, "no session to the target: %s", why);
+    lun->link_up = false;
+    lun->accepted = false;
+    lun->stats.session_up = false;
+    lun->probe_since_us = 0;
+}
+
+static void backend_more(void *ctx)
+{
+    lun_kick(ctx);
+}
+
+static const struct backend_events lun_backend_events = {
+    .up = backend_up,
+    .down = backend_down,
+    .more = backend_more,
+};
+
+/* ---- time ---- */
+
+static uint64_t min_us(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t cmd_deadline_us(const struct cmd *cmd)
+{
+    uint32_t within_ms = cmd->lun->config.answer_within_ms;
+    bool waits = cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING;
+    /* Rooms that only the host can fill, data that only it can fetch: its own time. */
+    bool hosts_turn = cmd->done_bytes < cmd->next_bytes;
+    if (within_ms == 0 || !waits || hosts_turn)
+        return LUN_NEVER_US;
+    return cmd->progress_us + (uint64_t)within_ms * 1000;
+}
+
+/* When the segments that wait after a BUSY may go; LUN_NEVER_US: none waits. */
+static uint64_t retry_us(const struct lun *lun)
+{
+    uint64_t at = LUN_NEVER_US;
+    for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
+        const struct segment *s = &lun->segments[i];
+        if (s->owner == SCSI_OWNER_LUN && s->not_before_us != 0)
+            at = min_us(at, s->not_before_us);
+    }
+    return at;
+}
+
+uint64_t lun_next_timeout_us(const struct lun *lun)
+{
+    uint64_t at = LUN_NEVER_US;
+    uint64_t oldest_us;
+    for (unsigned i = 0; i < LUN_CMDS; i++)
+        at = min_us(at, cmd_deadline_us(&lun->cmds[i]));
+    if (lun->accepted)
+        at = min_us(at, retry_us(lun));
+    if (lun->link_up && segment_orphans(lun, &oldest_us) > 0)
+        at = min_us(at, oldest_us + LUN_ORPHAN_AGE_US);
+    if (lun->probe_since_us != 0)
+        at = min_us(at, lun->probe_since_us + LUN_PROBE_TIME_US);
+    return at;
+}
+
+static void drop_session(struct lun *lun, const char *why)
+{
+    struct backend *backend = lun->config.backend;
+    lun->accepted = false;
+    lun->link_up = false; /* until up() says otherwise: dropped once only */
+    lun->probe_since_us = 0;
+    backend->ops->drop(backend, why);
+}
+
+void lun_run_timeouts(struct lun *lun)
+{
+    uint64_t now = lun_now(lun);
+    for (unsigned i = 0; i < LUN_CMDS; i++)
+        if (cmd_deadline_us(&lun->cmds[i]) <= now)
+            cmd_expire(&lun->cmds[i]);
+
+    uint64_t oldest_us;
+    unsigned orphans = segment_orphans(lun, &oldest_us);
+    if (lun->link_up && orphans > LUN_ORPHANS_MAX)
+        drop_session(lun, "too many commands are left unanswered by the target");
+    else if (lun->link_up && orphans > 0 && now - oldest_us >= LUN_ORPHAN_AGE_US)
+        drop_session(lun, "the target left a command unanswered for 10 s");
+    else if (lun->probe_since_us != 0 && now - lun->probe_since_us >= LUN_PROBE_TIME_US)
+        drop_session(lun, "the target did not answer the probe within 10 s");
+
+    if (lun->accepted && retry_us(lun) <= now) {
+        for (unsigned i = 0; i < LUN_SEGMENTS; i++)
+            if (lun->segments[i].not_before_us <= now)
+                lun->segments[i].not_before_us = 0;
+        lun_kick(lun);
+    }
+}
+
+/* ---- making and breaking ---- */
+
+struct lun *lun_create(const struct lun_config *config)
+{
+    uint32_t segment_bytes =
+        config->segment_bytes ? config->segment_bytes : LUN_DEFAULT_SEGMENT_BYTES;
+    if (!config->backend || !config->deferred || !config->pool || !config->now_us ||
+        segment_bytes % 4096 != 0 || segment_bytes > POOL_SLICE_BYTES) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct lun *lun = calloc(1, sizeof(*lun));
+    if (!lun)
+        return NULL;
+    lun->config = *config;
+    lun->config.segment_bytes = segment_bytes;
+    order_init(&lun->order);
+    deferred_init(&lun->kick, lun_run);
+    for (unsigned i = 0; i < LUN_CMDS; i++) {
+        struct cmd *cmd = &lun->cmds[i];
+        cmd->lun = lun;
+        cmd->pub.owner = SCSI_OWNER_POOL;
+        cmd->order_slot = ORDER_NONE;
+        deferred_init(&cmd->progress, cmd_progress);
+        deferred_init(&cmd->finish, cmd_finish);
+    }
+    for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
+        lun->segments[i].lun = lun;
+        lun->segments[i].owner = SCSI_OWNER_POOL;
+        lun->segments[i].order_slot = ORDER_NONE;
+    }
+    probe_init(&lun->probe, config->backend, probe_done, lun);
+    config->backend->events = &lun_backend_events;
+    config->backend->events_ctx = lun;
+    return lun;
+}
+
+void lun_destroy(struct lun *lun)
+{
+    if (!lun)
+        return;
+    for (unsigned i = 0; i < LUN_CMDS; i++)
+        assert(lun->cmds[i].state == CMD_FREE);
+    for (unsigned i = 0; i < LUN_SEGMENTS; i++)
+        assert(lun->segments[i].owner == SCSI_OWNER_POOL);
+    deferred_cancel(lun->config.deferred, &lun->kick);
+    free(lun);
+}
+
+const struct disk_identity *lun_disk(const struct lun *lun)
+{
+    return lun->have_disk ? &lun->disk : NULL;
+}
+
+const struct lun_stats *lun_stats(const struct lun *lun)
+{
+    return &lun->stats;
+}

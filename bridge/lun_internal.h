@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What lun.c (commands) and segment.c (their pieces) share; nobody else's. */
+#ifndef LUNSTICK_BRIDGE_LUN_INTERNAL_H
+#define LUNSTICK_BRIDGE_LUN_INTERNAL_H
+
+#include "local.h"
+#include "lun.h"
+#include "opcode.h"
+#include "order.h"
+#include "probe.h"
+
+/* Commands and orphans together never fill the order table. */
+#define LUN_CMDS     8
+#define LUN_SEGMENTS 48
+
+#define LUN_DEFAULT_SEGMENT_BYTES 65536u
+#define LUN_MAX_WHOLE_BYTES       (BACKEND_IOV_MAX * POOL_SLICE_BYTES)
+#define LUN_ORPHANS_MAX           8
+#define LUN_ORPHAN_AGE_US         10000000u
+#define LUN_PROBE_TIME_US         10000000u
+#define LUN_BUSY_RETRY_US         100000u
+#define LUN_NEVER_US              UINT64_MAX
+
+/*
+ * A piece of a command's data, and the one command to the target that carries
+ * it. Data-in: LUN -> BACKEND -> REPLY -> POOL. Data-out: FRONT -> LUN ->
+ * BACKEND -> POOL. Back from BACKEND to LUN to be issued again.
+ */
+struct segment {
+    struct segment *next; /* in its command, by offset */
+    struct lun *lun;
+    struct cmd *cmd; /* NULL while BACKEND: an orphan */
+    enum scsi_owner owner;
+    uint32_t offset_bytes; /* in the command's data */
+    uint32_t length_bytes;
+    uint8_t *slice[BACKEND_IOV_MAX]; /* each POOL_SLICE_BYTES, the last used in part */
+    unsigned slice_count;
+    struct order_span span; /* what it touches at the target */
+    int order_slot;         /* of an orphan; else its command's covers it */
+    uint64_t orphaned_us;
+    uint64_t not_before_us; /* LUN: a pause after BUSY */
+    struct backend_cmd backend;
+};
+
+enum cmd_state {
+    CMD_FREE,
+    CMD_TAKEN,   /* FRONT */
+    CMD_QUEUED,  /* LUN: waiting for its turn in the order table */
+    CMD_RUNNING, /* LUN: its segments may go */
+    CMD_ENDING,  /* LUN: the outcome is final, complete() is on the deferred list */
+    CMD_REPLY,   /* REPLY */
+};
+
+struct cmd {
+    struct lun_cmd pub; /* first: a front end's pointer is ours */
+    struct lun *lun;
+    const struct frontend_ops *ops;
+    enum cmd_state state;
+    uint64_t serial; /* order of submission */
+    uint64_t submitted_us;
+    uint64_t progress_us; /* the deadline counts from the last thing that moved */
+
+    struct op op;
+    struct order_span span;
+    int order_slot;
+    struct segment *segments;
+
+    uint32_t want_bytes;  /* what the device moves, at most the host's length */
+    uint32_t cut_bytes;   /* covered by segments so far */
+    uint32_t valid_bytes; /* in: the watermark; out: accepted by the target */
+    uint32_t next_bytes;  /* handed to the front end by lun_in_next(), lun_out_next() */
+    uint32_t done_bytes;  /* and back by lun_in_done(), lun_out_done() */
+    bool failed;          /* the outcome is that of the first segment that failed */
+    uint32_t failed_at;
+    bool recovered; /* the outcome is a RECOVERED ERROR: data are valid */
+
+    struct deferred progress;
+    struct deferred finish;
+};
+
+struct lun {
+    struct lun_config config;
+    struct cmd cmds[LUN_CMDS];
+    struct segment segments[LUN_SEGMENTS];
+    struct order order;
+    struct probe probe;
+    struct deferred kick; /* look at everything that waits */
+    uint64_t next_serial;
+    uint64_t probe_since_us; /* 0: no probe under way */
+    bool link_up;            /* there is a session */
+    bool accepted;           /* and its disk is proved: commands may go */
+    bool have_disk;
+    struct disk_identity disk;
+    struct sense_code unit_attention; /* for the host; key 0: none */
+    bool sense_kept;
+    struct scsi_outcome kept_sense;
+    struct lun_stats stats;
+};
+
+/* lun.c, for segment.c */
+void lun_kick(struct lun *lun);
+void lun_reprobe(struct lun *lun, const char *why);
+void lun_log(struct lun *lun, enum lun_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+uint64_t lun_now(const struct lun *lun);
+/* Decides whether the outcome of a running command is final, and ends it. */
+void cmd_settle(struct cmd *cmd);
+/* The first failure counts; what waits is taken back, what is out may return. */
+void cmd_fail(struct cmd *cmd, uint32_t at_bytes, const struct scsi_outcome *outcome);
+
+/* segment.c, for lun.c */
+/* Covers the next bytes of the command with a segment: FRONT for data-out, LUN
+ * otherwise. NULL: no segment or not enough slices now. */
+struct segment *segment_cut(struct cmd *cmd);
+void segment_submit(struct segment *s);
+/* Gives slices and segment back; it must be nobody's but ours (not BACKEND). */
+void segment_free(struct segment *s);
+/* Cuts BACKEND segments loose and frees those that wait (LUN). */
+void segment_abandon_all(struct cmd *cmd);
+/* The first segment that covers `at_bytes`, or NULL. */
+struct segment *segment_at(const struct cmd *cmd, uint32_t at_bytes);
+bool segment_any(const struct cmd *cmd, enum scsi_owner owner);
+/* Orphans: how many, and since when the oldest is one (LUN_NEVER_US: none). */
+unsigned segment_orphans(const struct lun *lun, uint64_t *oldest_us);
+
+#endif

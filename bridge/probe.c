@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "probe.h"
+#include "bytes.h"
+#include "opcode.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* UNIT ATTENTION, BUSY and the like on a command of our own: sent again. */
+#define PROBE_ATTEMPTS 20
+
+static const uint8_t wanted_vpd[] = {0x80, 0x83, 0xb0, 0xb1, 0xb2};
+
+enum {
+    STEP_INQUIRY,
+    STEP_VPD_LIST,
+    STEP_VPD,
+    STEP_CAPACITY16,
+    STEP_CAPACITY10,
+    STEP_MODE_CACHING,
+    STEP_RESERVATION,
+    STEP_END,
+};
+
+static void step_send(struct probe *p);
+
+static void finish(struct probe *p, enum backend_fault severity, const char *text)
+{
+    snprintf(p->why, sizeof(p->why), "%s", text);
+    p->running = false;
+    p->done(p, p->why, severity);
+}
+
+static void build_cdb(struct probe *p)
+{
+    uint8_t *cdb = p->cmd.cdb;
+    uint32_t bytes = DISK_VPD_BYTES;
+    memset(cdb, 0, SCSI_CDB_MAX_BYTES);
+    p->cmd.cdb_bytes = 6;
+    switch (p->step) {
+    case STEP_INQUIRY:
+        bytes = sizeof(p->disk.inquiry);
+        cdb[0] = OP_INQUIRY;
+        put_be16(cdb + 3, (uint16_t)bytes);
+        break;
+    case STEP_VPD_LIST:
+    case STEP_VPD:
+        cdb[0] = OP_INQUIRY;
+        cdb[1] = 1;
+        cdb[2] = p->step == STEP_VPD ? wanted_vpd[p->vpd_next] : 0;
+        put_be16(cdb + 3, (uint16_t)bytes);
+        break;
+    case STEP_CAPACITY16:
+        bytes = sizeof(p->disk.capacity16);
+        cdb[0] = OP_SERVICE_ACTION_IN_16;
+        cdb[1] = SA_READ_CAPACITY_16;
+        put_be32(cdb + 10, bytes);
+        p->cmd.cdb_bytes = 16;
+        break;
+    case STEP_CAPACITY10:
+        bytes = 8;
+        cdb[0] = OP_READ_CAPACITY_10;
+        p->cmd.cdb_bytes = 10;
+        break;
+    case STEP_MODE_CACHING:
+        cdb[0] = OP_MODE_SENSE_6;
+        cdb[1] = 8; /* DBD: no block descriptors */
+        cdb[2] = 0x08;
+        cdb[4] = (uint8_t)bytes;
+        break;
+    case STEP_RESERVATION:
+        bytes = 24;
+        cdb[0] = 0x5e; /* PERSISTENT RESERVE IN, READ RESERVATION */
+        cdb[1] = 1;
+        put_be16(cdb + 7, (uint16_t)bytes);
+        p->cmd.cdb_bytes = 10;
+        break;
+    default:
+        break;
+    }
+    p->cmd.dir = SCSI_DIR_IN;
+    p->cmd.length_bytes = bytes;
+    p->cmd.iov[0] = (struct iovec){.iov_base = p->buf, .iov_len = bytes};
+    p->cmd.iov_count = 1;
+}
+
+static bool vpd_listed(const struct disk_identity *disk, uint8_t code)
+{
+    const struct disk_vpd *list = disk_vpd_find(disk, 0);
+    for (unsigned i = 4; list && i < list->bytes; i++)
+        if (list->data[i] == code)
+            return true;
+    return false;
+}
+
+/* The next step that this target can answer. */
+static void step_next(struct probe *p)
+{
+    p->attempts = 0;
+    switch (p->step) {
+    case STEP_VPD_LIST:
+        p->vpd_next = 0;
+        break;
+    case STEP_VPD:
+        p->vpd_next++;
+        break;
+    case STEP_CAPACITY16:
+        p->step = STEP_MODE_CACHING;
+        return;
+    default:
+        p->step++;
+        return;
+    }
+    while (p->vpd_next < sizeof(wanted_vpd) && !vpd_listed(&p->disk, wanted_vpd[p->vpd_next]))
+        p->vpd_next++;
+    p->step = p->vpd_next < sizeof(wanted_vpd) ? STEP_VPD : STEP_CAPACITY16;
+}
+
+static void take_vpd(struct probe *p, uint8_t code, uint32_t moved)
+{
+    if (p->disk.vpd_count == DISK_VPD_PAGES || moved < 4 || p->buf[1] != code)
+        return;
+    uint32_t bytes = 4u + get_be16(p->buf + 2);
+    if (bytes > moved)
+        bytes = moved;
+    struct disk_vpd *page = &p->disk.vpd[p->disk.vpd_count++];
+    page->code = code;
+    page->bytes = (uint8_t)bytes;
+    memcpy(page->data, p->buf, bytes);
+}
+
+static void take_mode(struct probe *p, uint32_t moved)
+{
+    if (moved < 4)
+        return;
+    p->disk.write_protected = p->buf[2] & 0x80;
+    p->disk.dpofua = p->buf[2] & 0x10;
+    uint32_t at = 4u + p->buf[3];
+    uint32_t end = p->buf[0] + 1u;
+    if (end > moved)
+        end = moved;
+    if (at + 12 > end || (p->buf[at] & 0x3f) != 0x08)
+        return;
+    uint32_t bytes = 2u + p->buf[at + 1];
+    if (bytes > end - at)
+        bytes = end - at;
+    if (bytes > sizeof(p->disk.caching_page))
+        bytes = sizeof(p->disk.caching_page);
+    memcpy(p->disk.caching_page, p->buf + at, bytes);
+    p->disk.has_caching_page = true;
+}
+
+/* Takes what a step's GOOD brought; a fault's text, or NULL. */
+static const char *step_take(struct probe *p, uint32_t moved)
+{
+    struct disk_identity *disk = &p->disk;
+    switch (p->step) {
+    case STEP_INQUIRY:
+        if (moved < 36)
+            return "the target's INQUIRY data are too short to be a disk's";
+        /* The additional length field tells how many bytes are meant. */
+        disk->inquiry_bytes = (uint8_t)(moved < p->buf[4] + 5u ? moved : p->buf[4] + 5u);
+        if (disk->inquiry_bytes < 36)
+            return "the target's INQUIRY data are too short to be a disk's";
+        memcpy(disk->inquiry, p->buf, disk->inquiry_bytes);
+        if (p->buf[0] >> 5 != 0)
+            return "no such LUN on the target; `lunstick probe` lists those there are";
+        if ((p->buf[0] & 0x1f) != 0)
+            return "the LUN is not a disk (peripheral device type is not 0); choose another LUN";
+        break;
+    case STEP_VPD_LIST:
+        take_vpd(p, 0, moved);
+        break;
+    case STEP_VPD:
+        take_vpd(p, wanted_vpd[p->vpd_next], moved);
+        break;
+    case STEP_CAPACITY16:
+        if (moved < 12)
+            return "the target's READ CAPACITY data are too short";
+        memcpy(disk->capacity16, p->buf, moved);
+        disk->blocks = get_be64(p->buf) + 1;
+        disk->block_bytes = get_be32(p->buf + 8);
+        break;
+    case STEP_CAPACITY10:
+        if (moved < 8)
+            return "the target's READ CAPACITY data are too short";
+        disk->blocks = get_be32(p->buf) + (uint64_t)1;
+        disk->block_bytes = get_be32(p->buf + 4);
+        put_be64(disk->capacity16, disk->blocks - 1);
+        put_be32(disk->capacity16 + 8, disk->block_bytes);
+        break;
+    case STEP_MODE_CACHING:
+        take_mode(p, moved);
+        break;
+    case STEP_RESERVATION:
+        disk->reservations_known = moved >= 8;
+        disk->reserved = moved >= 8 && get_be32(p->buf + 4) != 0;
+        break;
+    default:
+        break;
+    }
+    return NULL;
+}
+
+/* The target refuses a step: a fault, or NULL where the disk can do without. */
+static const char *step_refused(struct probe *p, struct sense_code sense)
+{
+    switch (p->step) {
+    case STEP_INQUIRY:
+        return "no such LUN on the target (it refuses INQUIRY); `lunstick probe` lists those "
+               "there are";
+    case STEP_CAPACITY16:
+        if (sense.key == SENSE_ILLEGAL_REQUEST)
+            return NULL;
+        return "the target does not tell the capacity";
+    case STEP_CAPACITY10:
+        return "the target does not tell the capacity";
+    default:
+        return NULL;
+    }
+}
+
+static void step_done(struct deferred *d)
+{
+    struct backend_cmd *cmd =
+        (struct backend_cmd *)((char *)d - offsetof(struct backend_cmd, done));
+    struct probe *p = (struct probe *)((char *)cmd - offsetof(struct probe, cmd));
+    const struct scsi_outcome *o = &cmd->outcome;
+
+    bool again = p->again;
+    p->running = false;
+    p->again = false;
+    if (cmd->result == BACKEND_LOST)
+        return;
+    if (again) {
+        probe_start(p);
+        return;
+    }
+
+    struct sense_code sense = sense_none;
+    if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION)
+        sense_parse(o->sense, o->sense_bytes, &sense);
+    bool busy = o->status == SCSI_STATUS_CODE_BUSY || o->status == SCSI_STATUS_CODE_TASK_SET_FULL ||
+                o->status == SCSI_STATUS_CODE_TASK_ABORTED;
+    if (busy || sense.key == SENSE_UNIT_ATTENTION) {
+        if (++p->attempts < PROBE_ATTEMPTS)
+            step_send(p);
+        else
+            finish(p, BACKEND_FAULT_TRANSIENT, "the LUN stays busy");
+        return;
+    }
+
+    const char *fault;
+    if (o->status == SCSI_STATUS_CODE_GOOD) {
+        fault =
+            step_take(p, o->moved_bytes < cmd->length_bytes ? o->moved_bytes : cmd->length_bytes);
+    } else {
+        fault = step_refused(p, sense);
+        if (!fault && p->step == STEP_CAPACITY16) {
+            p->step = STEP_CAPACITY10;
+            p->attempts = 0;
+            step_send(p);
+            return;
+        }
+    }
+    if (fault) {
+        bool not_ready = sense.key == SENSE_NOT_READY;
+        finish(p, not_ready ? BACKEND_FAULT_TRANSIENT : BACKEND_FAULT_PERMANENT,
+               not_ready ? "the LUN is not ready on the target" : fault);
+        return;
+    }
+
+    step_next(p);
+    if (p->step != STEP_END) {
+        step_send(p);
+        return;
+    }
+    fault = disk_unusable(&p->disk);
+    if (fault)
+        finish(p, BACKEND_FAULT_PERMANENT, fault);
+    else
+        p->done(p, NULL, BACKEND_FAULT_TRANSIENT);
+}
+
+static void step_send(struct probe *p)
+{
+    build_cdb(p);
+    /* What a short answer leaves unwritten must not be another step's. */
+    memset(p->buf, 0, sizeof(p->buf));
+    p->cmd.outcome = (struct scsi_outcome){0};
+    deferred_init(&p->cmd.done, step_done);
+    if (p->backend->ops->submit(p->backend, &p->cmd) == 0)
+        p->running = true;
+    else
+        p->backend->ops->drop(p->backend, "the probe found no room in the session");
+}
+
+void probe_init(struct probe *p, struct backend *backend,
+                void (*done)(struct probe *, const char *, enum backend_fault), void *ctx)
+{
+    memset(p, 0, sizeof(*p));
+    p->backend = backend;
+    p->done = done;
+    p->ctx = ctx;
+}
+
+void probe_start(struct probe *p)
+{
+    if (p->running) {
+        p->again = true;
+        return;
+    }
+    memset(&p->disk, 0, sizeof(p->disk));
+    p->step = STEP_INQUIRY;
+    p->vpd_next = 0;
+    p->attempts = 0;
+    step_send(p);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ram_backend.h"
+#include "bridge/bytes.h"
+#include "bridge/opcode.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct ram_backend *ram_of(struct backend *b)
+{
+    return (struct ram_backend *)b;
+}
+
+uint8_t *ram_block(struct ram_backend *ram, uint64_t lba)
+{
+    return ram->disk + lba * ram->block_bytes;
+}
+
+static int ram_submit(struct backend *b, struct backend_cmd *cmd)
+{
+    struct ram_backend *ram = ram_of(b);
+    if (!ram->up)
+        return -ENOTCONN;
+    if (ram->outstanding >= ram->room) {
+        ram->refused = true;
+        return -EAGAIN;
+    }
+    for (unsigned i = 0; i < RAM_QUEUE; i++) {
+        if (ram->queue[i])
+            continue;
+        ram->queue[i] = cmd;
+        ram->age[i] = 0;
+        ram->number[i] = ++ram->seen_count;
+        ram->outstanding++;
+        if (ram->seen_count <= RAM_SEEN) {
+            struct ram_seen *seen = &ram->seen[ram->seen_count - 1];
+            memcpy(seen->cdb, cmd->cdb, sizeof(seen->cdb));
+            seen->iov_base = cmd->iov_count ? cmd->iov[0].iov_base : NULL;
+            seen->length_bytes = cmd->length_bytes;
+        }
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+static void ram_accept(struct backend *b)
+{
+    ram_of(b)->accepts++;
+}
+
+static void ram_reject(struct backend *b, enum backend_fault fault, const char *why)
+{
+    struct ram_backend *ram = ram_of(b);
+    ram->rejects++;
+    ram->last_fault = fault;
+    snprintf(ram->last_why, sizeof(ram->last_why), "%s", why);
+}
+
+static void ram_drop(struct backend *b, const char *why)
+{
+    struct ram_backend *ram = ram_of(b);
+    ram->drops++;
+    snprintf(ram->last_why, sizeof(ram->last_why), "%s", why);
+}
+
+static const struct backend_ops ram_ops = {ram_submit, ram_accept, ram_reject, ram_drop};
+
+void ram_init(struct ram_backend *ram, struct deferred_list *deferred)
+{
+    memset(ram, 0, sizeof(*ram));
+    ram->backend.ops = &ram_ops;
+    ram->backend.deferred = deferred;
+    ram->blocks = RAM_BLOCKS;
+    ram->block_bytes = RAM_BLOCK_BYTES;
+    ram->serial = "ram0001";
+    ram->room = RAM_QUEUE;
+    ram->disk = malloc((size_t)RAM_BLOCKS * RAM_BLOCK_BYTES);
+    if (!ram->disk)
+        abort();
+    for (size_t i = 0; i < (size_t)RAM_BLOCKS * RAM_BLOCK_BYTES; i++)
+        ram->disk[i] = (uint8_t)(i * 7 + i / RAM_BLOCK_BYTES);
+}
+
+void ram_free(struct ram_backend *ram)
+{
+    free(ram->disk);
+}
+
+void ram_forget(struct ram_backend *ram)
+{
+    ram->seen_count = 0;
+    for (unsigned i = 0; i < RAM_QUEUE; i++)
+        ram->number[i] = 0;
+}
+
+static void copy_in(struct backend_cmd *cmd, const uint8_t *data, uint32_t bytes)
+{
+    uint32_t done = 0;
+    for (int i = 0; i < cmd->iov_count && done < bytes; i++) {
+        size_t n = cmd->iov[i].iov_len < bytes - done ? cmd->iov[i].iov_len : bytes - done;
+        memcpy(cmd->iov[i].iov_base, data + done, n);
+        done += (uint32_t)n;
+    }
+    cmd->outcome.moved_bytes = done;
+}
+
+static void copy_out(struct backend_cmd *cmd, uint8_t *data)
+{
+    uint32_t done = 0;
+    for (int i = 0; i < cmd->iov_count; i++) {
+        memcpy(data + done, cmd->iov[i].iov_base, cmd->iov[i].iov_len);
+        done += (uint32_t)cmd->iov[i].iov_len;
+    }
+    cmd->outcome.moved_bytes = done;
+}
+
+static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    uint8_t data[96] = {0};
+    uint32_t serial_bytes = (uint32_t)strlen(ram->serial);
+    uint32_t bytes = 36;
+    if (!(cmd->cdb[1] & 1)) {
+        memcpy(data, "\0\0\5\2\x1f\0\0\2RAM     back end        0001", 36);
+        data[0] = ram->peripheral;
+    } else if (cmd->cdb[2] == 0) {
+        memcpy(data, "\0\0\0\2\0\x80", 6);
+        bytes = 6;
+    } else if (cmd->cdb[2] == 0x80) {
+        data[1] = 0x80;
+        data[3] = (uint8_t)serial_bytes;
+        memcpy(data + 4, ram->serial, serial_bytes);
+        bytes = 4 + serial_bytes;
+    } else {
+        scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+        return;
+    }
+    copy_in(cmd, data, bytes < cmd->length_bytes ? bytes : cmd->length_bytes);
+}
+
+static void mode_sense(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    uint8_t data[24] = {23, 0, 0x10, 0, 0x08, 18};
+    data[6] = ram->write_cache ? 4 : 0;
+    copy_in(cmd, data, sizeof(data));
+}
+
+static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    struct op op;
+    op_decode(cmd->cdb, cmd->cdb_bytes, ram->block_bytes, &op);
+    bool inside = op.lba + op.blocks <= ram->blocks;
+    if (op.ranged && !inside) {
+        scsi_outcome_check(&cmd->outcome, sense_lba_out_of_range);
+        return;
+    }
+    uint8_t data[32] = {0};
+    switch (cmd->cdb[0]) {
+    case OP_INQUIRY:
+        inquiry(ram, cmd);
+        break;
+    case OP_SERVICE_ACTION_IN_16:
+        put_be64(data, ram->blocks - 1);
+        put_be32(data + 8, ram->block_bytes);
+        copy_in(cmd, data, sizeof(data));
+        break;
+    case OP_MODE_SENSE_6:
+        mode_sense(ram, cmd);
+        break;
+    case OP_READ_6:
+    case OP_READ_10:
+    case OP_READ_12:
+    case OP_READ_16:
+        copy_in(cmd, ram_block(ram, op.lba), cmd->length_bytes);
+        break;
+    case OP_WRITE_6:
+    case OP_WRITE_10:
+    case OP_WRITE_12:
+    case OP_WRITE_16:
+        copy_out(cmd, ram_block(ram, op.lba));
+        break;
+    case OP_SYNCHRONIZE_CACHE_10:
+    case OP_VERIFY_10:
+    case OP_UNMAP:
+    case OP_COMPARE_AND_WRITE:
+        cmd->outcome.moved_bytes = cmd->length_bytes;
+        break;
+    default:
+        scsi_outcome_check(&cmd->outcome, sense_invalid_opcode);
+        break;
+    }
+}
+
+static void complete(struct ram_backend *ram, unsigned i)
+{
+    struct backend_cmd *cmd = ram->queue[i];
+    ram->queue[i] = NULL;
+    ram->outstanding--;
+    deferred_add(ram->backend.deferred, &cmd->done);
+}
+
+void ram_turn(struct ram_backend *ram)
+{
+    for (unsigned i = 0; i < RAM_QUEUE; i++) {
+        struct backend_cmd *cmd = ram->queue[i];
+        if (!cmd || (ram->hold_from && ram->number[i] >= ram->hold_from))
+            continue;
+        if (ram->age[i]++ < ram->delay_turns)
+            continue;
+        cmd->result = BACKEND_DONE;
+        cmd->outcome.status = SCSI_STATUS_CODE_GOOD;
+        cmd->outcome.moved_bytes = 0;
+        if (ram->pending_attention.key) {
+            scsi_outcome_check(&cmd->outcome, ram->pending_attention);
+            ram->pending_attention = sense_none;
+        } else if (ram->fail_number && ram->number[i] == ram->fail_number) {
+            if (ram->fail_status == SCSI_STATUS_CODE_CHECK_CONDITION)
+                scsi_outcome_check(&cmd->outcome, ram->fail_sense);
+            else
+                cmd->outcome.status = ram->fail_status;
+        } else {
+            execute(ram, cmd);
+            if (ram->short_number && ram->number[i] == ram->short_number)
+                cmd->outcome.moved_bytes /= 2;
+        }
+        complete(ram, i);
+    }
+    if (ram->up && ram->refused && ram->outstanding < ram->room) {
+        ram->refused = false;
+        ram->backend.events->more(ram->backend.events_ctx);
+    }
+}
+
+void ram_up(struct ram_backend *ram)
+{
+    ram->up = true;
+    ram->backend.events->up(ram->backend.events_ctx);
+}
+
+void ram_lose(struct ram_backend *ram, const char *why)
+{
+    ram->up = false;
+    for (unsigned i = 0; i < RAM_QUEUE; i++) {
+        if (!ram->queue[i])
+            continue;
+        ram->queue[i]->result = BACKEND_LOST;
+        complete(ram, i);
+    }
+    while (deferred_run(ram->backend.deferred) > 0) {
+    }
+    ram->backend.events->down(ram->backend.events_ctx, why);
+}

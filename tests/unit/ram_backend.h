@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A RAM disk as a back end, with a fault plan: it executes commands when the
+ * test says so, fails them with the sense the test asks for, and loses its
+ * session. Linked into tests only. It counts what it sees, in order.
+ */
+#ifndef LUNSTICK_TESTS_RAM_BACKEND_H
+#define LUNSTICK_TESTS_RAM_BACKEND_H
+
+#include "bridge/backend.h"
+
+#include <stddef.h>
+
+#define RAM_BLOCK_BYTES 512u
+#define RAM_BLOCKS      8192u
+#define RAM_QUEUE       64
+#define RAM_SEEN        256
+
+struct ram_seen {
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    const void *iov_base;
+    uint32_t length_bytes;
+};
+
+struct ram_backend {
+    struct backend backend; /* first */
+    uint8_t *disk;
+    uint64_t blocks; /* told to the host; what lies beyond RAM_BLOCKS cannot be read */
+    uint32_t block_bytes;
+    const char *serial;
+    uint8_t peripheral;
+    bool write_cache;
+
+    /* The fault plan. */
+    unsigned delay_turns;                /* a command completes so many turns after its submit */
+    unsigned hold_from;                  /* commands of this number and later wait; 0: none */
+    unsigned fail_number;                /* the command of this number (1, 2, ...) fails; 0: none */
+    uint8_t fail_status;                 /* with this status */
+    struct sense_code fail_sense;        /* and, for CHECK CONDITION, this sense */
+    unsigned short_number;               /* this one moves half of its data with GOOD; 0: none */
+    struct sense_code pending_attention; /* the next command gets it; key 0: none */
+    unsigned room;                       /* commands taken at once; more get -EAGAIN */
+
+    /* What it saw since the last ram_forget(), probe commands included. */
+    struct ram_seen seen[RAM_SEEN];
+    unsigned seen_count;
+    unsigned outstanding;
+    unsigned accepts, rejects, drops;
+    enum backend_fault last_fault;
+    char last_why[256];
+
+    bool up;
+    bool refused; /* a command found no room: more() is owed */
+    struct backend_cmd *queue[RAM_QUEUE];
+    unsigned age[RAM_QUEUE];
+    unsigned number[RAM_QUEUE];
+};
+
+void ram_init(struct ram_backend *ram, struct deferred_list *deferred);
+void ram_free(struct ram_backend *ram);
+void ram_up(struct ram_backend *ram);
+/* Every outstanding command comes back LOST, then down(). */
+void ram_lose(struct ram_backend *ram, const char *why);
+/* One turn: what is due is executed and put on the deferred list. */
+void ram_turn(struct ram_backend *ram);
+/* Starts counting commands and faults anew. */
+void ram_forget(struct ram_backend *ram);
+uint8_t *ram_block(struct ram_backend *ram, uint64_t lba);
+
+#endif

@@ -1,0 +1,774 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bridge/bytes.h"
+#include "bridge/opcode.h"
+#include "lun_bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define KIB 1024u
+
+static struct bench b;
+static uint8_t data[4096 * KIB];
+
+static void open_up(void **state)
+{
+    (void)state;
+    memset(data, 0x5a, sizeof(data));
+    bench_open(&b, NULL);
+    bench_up(&b);
+}
+
+static int setup(void **state)
+{
+    open_up(state);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    return 0;
+}
+
+static const uint8_t *rw10(uint8_t opcode, uint32_t lba, uint16_t blocks)
+{
+    static uint8_t cdb[16];
+    memset(cdb, 0, sizeof(cdb));
+    cdb[0] = opcode;
+    put_be32(cdb + 2, lba);
+    put_be16(cdb + 7, blocks);
+    return cdb;
+}
+
+static const uint8_t sync10[10] = {OP_SYNCHRONIZE_CACHE_10};
+static const uint8_t tur[6] = {OP_TEST_UNIT_READY};
+
+static void assert_sense(const struct scsi_outcome *o, struct sense_code want)
+{
+    assert_int_equal(o->status, SCSI_STATUS_CODE_CHECK_CONDITION);
+    struct sense_code got = bench_sense(o);
+    assert_int_equal(got.key << 16 | got.asc << 8 | got.ascq,
+                     want.key << 16 | want.asc << 8 | want.ascq);
+}
+
+/* ---- data ---- */
+
+static void read_brings_the_targets_bytes(void **state)
+{
+    (void)state;
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 3, 300), 10, SCSI_DIR_IN, data, 300 * 512);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(o.moved_bytes, 300 * 512);
+    assert_memory_equal(data, ram_block(&b.ram, 3), 300 * 512);
+}
+
+static void write_puts_the_hosts_bytes(void **state)
+{
+    (void)state;
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_WRITE_10, 5, 400), 10, SCSI_DIR_OUT, data, 400 * 512);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(o.moved_bytes, 400 * 512);
+    assert_memory_equal(ram_block(&b.ram, 5), data, 400 * 512);
+}
+
+static void transfer_longer_than_the_pool_streams_through_it(void **state)
+{
+    (void)state;
+    uint16_t blocks = 6000; /* 2.9 MiB through 2 MiB of slices */
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 0, blocks), 10, SCSI_DIR_IN, data, blocks * 512u);
+    assert_int_equal(o.moved_bytes, blocks * 512u);
+    assert_memory_equal(data, b.ram.disk, blocks * 512u);
+    memset(data, 0x17, sizeof(data));
+    o = bench_run(&b, rw10(OP_WRITE_10, 0, blocks), 10, SCSI_DIR_OUT, data, blocks * 512u);
+    assert_int_equal(o.moved_bytes, blocks * 512u);
+    assert_memory_equal(b.ram.disk, data, blocks * 512u);
+}
+
+static void segments_cover_the_command_with_its_flags(void **state)
+{
+    (void)state;
+    uint8_t cdb[16];
+    memcpy(cdb, rw10(OP_READ_10, 7, 240), 16);
+    cdb[1] = 0x18; /* DPO, FUA */
+    cdb[6] = 0x05; /* group number */
+    bench_run(&b, cdb, 10, SCSI_DIR_IN, data, 240 * 512);
+    assert_int_equal(b.ram.seen_count, 2);
+    const uint8_t *first = b.ram.seen[0].cdb;
+    const uint8_t *second = b.ram.seen[1].cdb;
+    assert_int_equal(get_be32(first + 2), 7);
+    assert_int_equal(get_be16(first + 7), 128);
+    assert_int_equal(get_be32(second + 2), 7 + 128);
+    assert_int_equal(get_be16(second + 7), 112);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(b.ram.seen[i].cdb[1], 0x18);
+        assert_int_equal(b.ram.seen[i].cdb[6], 0x05);
+    }
+}
+
+static void first_segment_is_valid_while_the_second_is_withheld(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 2;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_READ_10, 0, 240), 10, SCSI_DIR_IN, 240 * 512);
+    bench_settle(&b);
+    assert_int_equal(note.progress, 1);
+    assert_int_equal(note.complete, 0);
+    assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 64 * KIB);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(bench_read(&b, cmd, data + 64 * KIB, sizeof(data)), 56 * KIB);
+    assert_memory_equal(data, b.ram.disk, 240 * 512);
+    lun_release(b.lun, cmd);
+}
+
+static void later_segment_first_is_not_valid_before_its_turn(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_READ_10, 0, 240), 10, SCSI_DIR_IN, 240 * 512);
+    bench_settle(&b);
+    b.ram.number[1] = 0; /* let the second go alone */
+    bench_settle(&b);
+    assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 0);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 240 * 512);
+    assert_memory_equal(data, b.ram.disk, 240 * 512);
+    lun_release(b.lun, cmd);
+}
+
+static void write_segment_leaves_before_the_last_bytes_arrive(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 240), 10, SCSI_DIR_OUT, 240 * 512);
+    bench_settle(&b);
+    uint8_t *room;
+    uint32_t length = lun_out_next(b.lun, cmd, &room);
+    assert_int_equal(length, 64 * KIB);
+    memset(room, 1, length);
+    lun_out_done(b.lun, cmd, length);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_int_equal(note.complete, 0);
+    assert_int_equal(bench_write(&b, cmd, data, 56 * KIB), 56 * KIB);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    lun_release(b.lun, cmd);
+}
+
+static void buffers_of_both_sides_are_the_same(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    uint8_t *piece;
+    assert_int_equal(lun_in_next(b.lun, cmd, &piece), 4096);
+    assert_ptr_equal(piece, b.ram.seen[0].iov_base);
+    lun_release(b.lun, cmd);
+}
+
+static void short_good_read_is_never_padded_from_the_buffer(void **state)
+{
+    (void)state;
+    b.ram.short_number = 1;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_data_phase_error);
+    assert_int_equal(o.moved_bytes, 0);
+}
+
+static void short_packet_ends_a_write_with_an_error(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    uint8_t *room;
+    assert_int_equal(lun_out_next(b.lun, cmd, &room), 4096);
+    lun_out_done(b.lun, cmd, 512);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_data_phase_error);
+    assert_int_equal(b.ram.seen_count, 0);
+    lun_release(b.lun, cmd);
+}
+
+/* ---- passing through ---- */
+
+static void unknown_opcode_passes_whole_and_its_sense_comes_back(void **state)
+{
+    (void)state;
+    uint8_t cdb[12] = {0xd5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    struct scsi_outcome o = bench_run(&b, cdb, 12, SCSI_DIR_NONE, data, 0);
+    assert_sense(&o, sense_invalid_opcode);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_memory_equal(b.ram.seen[0].cdb, cdb, 12);
+}
+
+static void range_beyond_the_end_passes_whole_to_the_target(void **state)
+{
+    (void)state;
+    const uint8_t *cdb = rw10(OP_READ_10, RAM_BLOCKS - 1, 240);
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_IN, data, 240 * 512);
+    assert_sense(&o, sense_lba_out_of_range);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_memory_equal(b.ram.seen[0].cdb, cdb, 16);
+}
+
+static void unmap_passes_with_its_parameter_list(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {OP_UNMAP};
+    cdb[8] = 24;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 24);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(o.moved_bytes, 24);
+    assert_memory_equal(b.ram.seen[0].cdb, cdb, 10);
+}
+
+static void flush_passes_to_the_target(void **state)
+{
+    (void)state;
+    struct scsi_outcome o = bench_run(&b, sync10, 10, SCSI_DIR_NONE, NULL, 0);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_int_equal(b.ram.seen[0].cdb[0], OP_SYNCHRONIZE_CACHE_10);
+}
+
+static void whole_command_larger_than_the_limit_is_refused(void **state)
+{
+    (void)state;
+    const uint8_t *cdb = rw10(OP_WRITE_AND_VERIFY_10, 0, 4096);
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 4096 * 512);
+    assert_sense(&o, sense_invalid_field);
+    assert_int_equal(b.ram.seen_count, 0);
+}
+
+/* ---- lengths and directions ---- */
+
+static void host_length_shorter_than_the_device_is_a_phase_error(void **state)
+{
+    (void)state;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 16), 10, SCSI_DIR_IN, data, 4096);
+    assert_true(o.phase_error);
+    o = bench_run(&b, rw10(OP_WRITE_10, 0, 16), 10, SCSI_DIR_OUT, data, 4096);
+    assert_true(o.phase_error);
+    assert_int_equal(b.ram.seen_count, 0);
+}
+
+static void opposite_direction_is_a_phase_error(void **state)
+{
+    (void)state;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_true(o.phase_error);
+    o = bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_NONE, data, 0);
+    assert_true(o.phase_error);
+}
+
+static void host_length_longer_than_the_device_moves_the_devices(void **state)
+{
+    (void)state;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 8192);
+    assert_false(o.phase_error);
+    assert_int_equal(o.moved_bytes, 4096);
+}
+
+/* ---- local answers ---- */
+
+static void local_answers_do_not_reach_the_target(void **state)
+{
+    (void)state;
+    static const uint8_t cdbs[][10] = {
+        {OP_INQUIRY, 0, 0, 0, 36},
+        {OP_READ_CAPACITY_10},
+        {OP_MODE_SENSE_6, 0, 0x3f, 0, 192},
+        {OP_TEST_UNIT_READY},
+        {OP_READ_FORMAT_CAPACITIES, 0, 0, 0, 0, 0, 0, 0, 252},
+        {OP_START_STOP_UNIT, 0, 0, 0, 1},
+        {OP_REQUEST_SENSE, 0, 0, 0, 18},
+    };
+    for (size_t i = 0; i < sizeof(cdbs) / sizeof(cdbs[0]); i++) {
+        bool none = cdbs[i][0] == OP_TEST_UNIT_READY || cdbs[i][0] == OP_START_STOP_UNIT;
+        struct scsi_outcome o =
+            bench_run(&b, cdbs[i], 10, none ? SCSI_DIR_NONE : SCSI_DIR_IN, data, none ? 0 : 255);
+        assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    }
+    assert_int_equal(b.ram.seen_count, 0);
+}
+
+static void inquiry_says_removable_and_the_targets_name(void **state)
+{
+    (void)state;
+    const uint8_t cdb[6] = {OP_INQUIRY, 0, 0, 0, 36};
+    bench_run(&b, cdb, 6, SCSI_DIR_IN, data, 36);
+    assert_int_equal(data[1], 0x80);
+    assert_memory_equal(data + 8, "RAM     back end", 16);
+}
+
+static void capacity_is_the_targets(void **state)
+{
+    (void)state;
+    const uint8_t cdb[10] = {OP_READ_CAPACITY_10};
+    bench_run(&b, cdb, 10, SCSI_DIR_IN, data, 8);
+    assert_int_equal(get_be32(data), RAM_BLOCKS - 1);
+    assert_int_equal(get_be32(data + 4), 512);
+}
+
+static void sense_is_kept_for_request_sense_once(void **state)
+{
+    (void)state;
+    const uint8_t cdb[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    uint8_t unknown[6] = {0x02};
+    bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    bench_run(&b, cdb, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_ILLEGAL_REQUEST);
+    assert_int_equal(data[12], 0x20);
+    bench_run(&b, cdb, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_NO_SENSE);
+}
+
+static void without_a_disk_the_host_sees_no_medium(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_no_medium);
+    o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_no_medium);
+}
+
+static void set_read_only(struct lun_config *config)
+{
+    config->read_only = true;
+}
+
+static void read_only_lun_refuses_writes_and_says_so(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, set_read_only);
+    bench_up(&b);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_sense(&o, sense_write_protected);
+    const uint8_t cdb[6] = {OP_MODE_SENSE_6, 0, 0x3f, 0, 192};
+    bench_run(&b, cdb, 6, SCSI_DIR_IN, data, 192);
+    assert_int_equal(data[2] & 0x80, 0x80);
+}
+
+/* ---- faults ---- */
+
+static void first_failing_segment_tells_status_and_length(void **state)
+{
+    (void)state;
+    b.ram.fail_number = 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, 0};
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 0, 384), 10, SCSI_DIR_IN, data, 384 * 512);
+    assert_sense(&o, b.ram.fail_sense);
+    assert_int_equal(o.moved_bytes, 64 * KIB);
+    assert_memory_equal(data, b.ram.disk, 64 * KIB);
+}
+
+static void reservation_conflict_reaches_the_host(void **state)
+{
+    (void)state;
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_RESERVATION_CONFLICT;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_RESERVATION_CONFLICT);
+}
+
+static void busy_is_tried_again_after_a_pause(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_BUSY;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    bench_pass(&b, 150000);
+    assert_int_equal(b.ram.seen_count, 2);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+}
+
+static void full_back_end_takes_the_rest_later(void **state)
+{
+    (void)state;
+    b.ram.room = 1;
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 0, 1000), 10, SCSI_DIR_IN, data, 1000 * 512);
+    assert_int_equal(o.moved_bytes, 1000 * 512);
+    assert_memory_equal(data, b.ram.disk, 1000 * 512);
+}
+
+static void unit_attention_is_swallowed_and_the_command_repeated(void **state)
+{
+    (void)state;
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x29, 0x00};
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(b.ram.seen_count, 2);
+}
+
+static void changed_inquiry_data_cause_a_new_probe(void **state)
+{
+    (void)state;
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x3f, 0x0e};
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(b.ram.accepts, 2);
+}
+
+static void lost_read_and_write_are_issued_again_after_login(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 240), 10, SCSI_DIR_OUT, 240 * 512);
+    bench_write(&b, cmd, data, 240 * 512);
+    bench_settle(&b);
+    ram_lose(&b.ram, "cable");
+    bench_settle(&b);
+    assert_int_equal(note.complete, 0);
+    b.ram.hold_from = 0;
+    bench_up(&b);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    assert_memory_equal(b.ram.disk, data, 240 * 512);
+    lun_release(b.lun, cmd);
+}
+
+static void lost_compare_and_write_is_never_issued_again(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t cdb[16] = {OP_COMPARE_AND_WRITE};
+    cdb[13] = 1;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, cdb, 16, SCSI_DIR_OUT, 1024);
+    bench_write(&b, cmd, data, 1024);
+    bench_settle(&b);
+    ram_lose(&b.ram, "cable");
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_nexus_loss);
+    lun_release(b.lun, cmd);
+}
+
+static void without_a_session_the_host_is_told_not_ready_in_time(void **state)
+{
+    (void)state;
+    struct note note;
+    ram_lose(&b.ram, "target gone");
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_pass(&b, 3900000);
+    assert_int_equal(note.complete, 0);
+    bench_pass(&b, 200000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    lun_release(b.lun, cmd);
+}
+
+static void flush_without_a_session_is_not_answered_good(void **state)
+{
+    (void)state;
+    struct note note;
+    ram_lose(&b.ram, "target gone");
+    struct lun_cmd *cmd = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    bench_pass(&b, 4100000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    lun_release(b.lun, cmd);
+}
+
+static void other_disk_after_login_is_a_medium_change(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    assert_int_equal(b.disk_changes, 2);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_medium_changed);
+    o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+}
+
+static void write_in_flight_never_lands_on_another_disk(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, cmd, data, 4096);
+    bench_settle(&b);
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    b.ram.hold_from = 0;
+    bench_up(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_medium_changed);
+    assert_memory_not_equal(b.ram.disk, data, 4096);
+    lun_release(b.lun, cmd);
+}
+
+/* ---- order and orphans ---- */
+
+static void overlapping_write_waits_for_the_read_before_it(void **state)
+{
+    (void)state;
+    struct note first, second;
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &first, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    struct lun_cmd *write = bench_cmd(&b, &second, rw10(OP_WRITE_10, 7, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, write, data, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 2);
+    assert_int_equal(second.complete, 1);
+    lun_release(b.lun, read);
+    lun_release(b.lun, write);
+}
+
+static void disjoint_commands_go_together(void **state)
+{
+    (void)state;
+    struct note first, second;
+    b.ram.hold_from = 1;
+    struct lun_cmd *one = bench_cmd(&b, &first, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    struct lun_cmd *two = bench_cmd(&b, &second, rw10(OP_WRITE_10, 8, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, two, data, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 2);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    lun_release(b.lun, one);
+    lun_release(b.lun, two);
+}
+
+static void command_that_is_not_read_only_runs_alone(void **state)
+{
+    (void)state;
+    struct note first, second;
+    uint8_t unknown[6] = {0x02};
+    b.ram.hold_from = 1;
+    struct lun_cmd *one = bench_cmd(&b, &first, unknown, 6, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    struct lun_cmd *two = bench_cmd(&b, &second, rw10(OP_READ_10, 8, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(second.complete, 1);
+    lun_release(b.lun, one);
+    lun_release(b.lun, two);
+}
+
+static void aborted_write_is_an_orphan_that_holds_back_overlaps(void **state)
+{
+    (void)state;
+    struct note first, second;
+    b.ram.hold_from = 1;
+    struct lun_cmd *write = bench_cmd(&b, &first, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, write, data, 4096);
+    bench_settle(&b);
+    lun_abort(b.lun, write);
+    lun_release(b.lun, write);
+    struct lun_cmd *read = bench_cmd(&b, &second, rw10(OP_READ_10, 4, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(first.complete, 0);
+    assert_int_equal(second.complete, 1);
+    lun_release(b.lun, read);
+}
+
+static void repeated_read_adopts_its_orphan(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_pass(&b, 4100000);
+    assert_sense(&read->outcome, sense_becoming_ready);
+    lun_release(b.lun, read);
+    read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(bench_read(&b, read, data, sizeof(data)), 4096);
+    assert_memory_equal(data, b.ram.disk, 4096);
+    lun_release(b.lun, read);
+}
+
+static void orphan_older_than_10_s_costs_the_session(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    lun_abort(b.lun, read);
+    lun_release(b.lun, read);
+    bench_pass(&b, 9900000);
+    assert_int_equal(b.ram.drops, 0);
+    bench_pass(&b, 200000);
+    assert_int_equal(b.ram.drops, 1);
+    ram_lose(&b.ram, "dropped");
+}
+
+static void more_than_8_orphans_cost_the_session(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *read =
+        bench_cmd(&b, &note, rw10(OP_READ_10, 0, 9 * 128), 10, SCSI_DIR_IN, 9 * 64 * KIB);
+    bench_settle(&b);
+    lun_abort(b.lun, read);
+    lun_release(b.lun, read);
+    lun_run_timeouts(b.lun);
+    assert_int_equal(b.ram.drops, 1);
+    ram_lose(&b.ram, "dropped");
+}
+
+/* ---- the probe ---- */
+
+static void probe_of_a_missing_lun_is_a_permanent_fault(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.peripheral = 0x7f;
+    ram_up(&b.ram);
+    bench_settle(&b);
+    assert_int_equal(b.ram.rejects, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_PERMANENT);
+    assert_non_null(strstr(b.ram.last_why, "no such LUN"));
+}
+
+static void probe_of_an_odd_block_size_says_which_fit(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.block_bytes = 520;
+    ram_up(&b.ram);
+    bench_settle(&b);
+    assert_int_equal(b.ram.rejects, 1);
+    assert_non_null(strstr(b.ram.last_why, "block size"));
+}
+
+static void probe_that_is_never_answered_costs_the_session(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.hold_from = 1;
+    ram_up(&b.ram);
+    bench_pass(&b, 10100000);
+    assert_int_equal(b.ram.drops, 1);
+    ram_lose(&b.ram, "dropped");
+}
+
+static void busy_target_is_probed_on(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x29, 0x00};
+    bench_up(&b);
+    assert_int_equal(b.ram.accepts, 1);
+    assert_int_equal(lun_disk(b.lun)->blocks, RAM_BLOCKS);
+}
+
+static void nothing_is_timed_when_nothing_waits(void **state)
+{
+    (void)state;
+    assert_true(lun_next_timeout_us(b.lun) == UINT64_MAX);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(read_brings_the_targets_bytes),
+        TEST(write_puts_the_hosts_bytes),
+        TEST(transfer_longer_than_the_pool_streams_through_it),
+        TEST(segments_cover_the_command_with_its_flags),
+        TEST(first_segment_is_valid_while_the_second_is_withheld),
+        TEST(later_segment_first_is_not_valid_before_its_turn),
+        TEST(write_segment_leaves_before_the_last_bytes_arrive),
+        TEST(buffers_of_both_sides_are_the_same),
+        TEST(short_good_read_is_never_padded_from_the_buffer),
+        TEST(short_packet_ends_a_write_with_an_error),
+        TEST(unknown_opcode_passes_whole_and_its_sense_comes_back),
+        TEST(range_beyond_the_end_passes_whole_to_the_target),
+        TEST(unmap_passes_with_its_parameter_list),
+        TEST(flush_passes_to_the_target),
+        TEST(whole_command_larger_than_the_limit_is_refused),
+        TEST(host_length_shorter_than_the_device_is_a_phase_error),
+        TEST(opposite_direction_is_a_phase_error),
+        TEST(host_length_longer_than_the_device_moves_the_devices),
+        TEST(local_answers_do_not_reach_the_target),
+        TEST(inquiry_says_removable_and_the_targets_name),
+        TEST(capacity_is_the_targets),
+        TEST(sense_is_kept_for_request_sense_once),
+        TEST(without_a_disk_the_host_sees_no_medium),
+        TEST(read_only_lun_refuses_writes_and_says_so),
+        TEST(first_failing_segment_tells_status_and_length),
+        TEST(reservation_conflict_reaches_the_host),
+        TEST(busy_is_tried_again_after_a_pause),
+        TEST(full_back_end_takes_the_rest_later),
+        TEST(unit_attention_is_swallowed_and_the_command_repeated),
+        TEST(changed_inquiry_data_cause_a_new_probe),
+        TEST(lost_read_and_write_are_issued_again_after_login),
+        TEST(lost_compare_and_write_is_never_issued_again),
+        TEST(without_a_session_the_host_is_told_not_ready_in_time),
+        TEST(flush_without_a_session_is_not_answered_good),
+        TEST(other_disk_after_login_is_a_medium_change),
+        TEST(write_in_flight_never_lands_on_another_disk),
+        TEST(overlapping_write_waits_for_the_read_before_it),
+        TEST(disjoint_commands_go_together),
+        TEST(command_that_is_not_read_only_runs_alone),
+        TEST(aborted_write_is_an_orphan_that_holds_back_overlaps),
+        TEST(repeated_read_adopts_its_orphan),
+        TEST(orphan_older_than_10_s_costs_the_session),
+        TEST(more_than_8_orphans_cost_the_session),
+        TEST(probe_of_a_missing_lun_is_a_permanent_fault),
+        TEST(probe_of_an_odd_block_size_says_which_fit),
+        TEST(probe_that_is_never_answered_costs_the_session),
+        TEST(busy_target_is_probed_on),
+        TEST(nothing_is_timed_when_nothing_waits),
+    };
+    return cmocka_run_group_tests_name("lun", tests, NULL, NULL);
+}
