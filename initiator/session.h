@@ -18,7 +18,11 @@
 #include "bridge/backend.h"
 #include "bridge/lun.h" /* enum lun_log_level */
 
-#define SESSION_WHY_BYTES 256
+#define SESSION_WHY_BYTES    256
+#define SESSION_PORTAL_BYTES 96
+
+/* First byte of an ISID of type T=10b, RFC 7143 11.12.5. */
+#define SESSION_ISID_RANDOM 0x80
 
 enum session_state {
     SESSION_DOWN,
@@ -33,21 +37,21 @@ const char *session_state_name(enum session_state state);
 struct session;
 
 struct session_config {
-    struct address address; /* portal as the user wrote it, IQN, LUN, user */
+    struct address address; /* portal as the user wrote it, IQN, LUN, user, digest */
     char initiator_name[224];
     uint8_t isid[6];       /* session_isid() */
     char secret[256];      /* CHAP; empty: none. Wiped from the caller's copy by the caller */
     char target_user[256]; /* mutual CHAP; empty: none */
     char target_secret[256];
-    bool header_digest;        /* ask for CRC32C, accept None */
+    bool header_digest;        /* ask for CRC32C, accept None; address.header_digest does, too */
     uint32_t login_timeout_ms; /* 0: 5000; connect and login together */
-    uint32_t keepalive_ms;   /* 0: 5000; NOP-Out when nothing else moved; twice unanswered: loss */
-    uint32_t backoff_max_ms; /* 0: 5000; starts at 100 and doubles */
+    uint32_t keepalive_ms;     /* 0: 5000; NOP-Out when nothing came; twice unanswered: loss */
+    uint32_t backoff_max_ms;   /* 0: 2000; starts at 100 and doubles */
     struct deferred_list *deferred;
     uint64_t (*now_us)(void);
     void (*log)(enum lun_log_level level, const char *text);
     /* Asks for the numeric form of a host name; the answer comes with
-     * session_resolved(). NULL: the portal is numeric already. */
+     * session_resolved(), later. NULL: the portal is numeric already. */
     void (*resolve)(void *ctx, const char *host);
     void *resolve_ctx;
     /* Every fault before the first acceptance and every loss after it, with
@@ -56,13 +60,16 @@ struct session_config {
     void *fault_ctx;
 };
 
-/* NULL with errno. Nothing is sent before session_start(). */
+/* NULL with errno; EINVAL: isid is not session_isid()'s, a secret without its
+ * user, a mutual secret without the other or equal to it (RFC 7143 9.2.1).
+ * Nothing is sent before session_start(). The configuration is copied. */
 struct session *session_create(const struct session_config *config);
 void session_start(struct session *s);
-/* Logs out if it can within `timeout_ms` of service calls, then DOWN. */
+/* Logs out if there is a session and the target answers within a second; then
+ * DOWN for good. May be called at any time; the commands in it come back LOST. */
 void session_stop(struct session *s);
 bool session_stopped(const struct session *s);
-void session_destroy(struct session *s);
+void session_destroy(struct session *s); /* once stopped; the secrets are wiped */
 struct backend *session_backend(struct session *s);
 
 /* For the event loop. The descriptor changes with each connect: ask every turn. */
@@ -86,6 +93,11 @@ struct session_stats {
     uint64_t keepalive_rtt_us; /* last NOP-Out, 0: none yet */
     unsigned outstanding;
     char last_fault[SESSION_WHY_BYTES];
+    char portal[SESSION_PORTAL_BYTES]; /* numeric, of the last attempt; after a redirect the new one
+                                        */
+    bool header_digest, authenticated, target_authenticated; /* as negotiated */
+    uint32_t max_send_bytes, first_burst_bytes;              /* as negotiated */
+    int portal_group, time2wait_s, time2retain_s;            /* as the target told; group -1: not */
     const void *last_iov_base; /* of the last command with data, for tests */
 };
 const struct session_stats *session_stats(const struct session *s);

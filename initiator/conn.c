@@ -1,0 +1,764 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What libiscsi (1.19.0 and 1.20.0, read in their sources) makes necessary:
+ *
+ * - Its own accounts are not trusted: on some faults of the target it forgets a
+ *   command without calling back. The slots here are the truth; conn_close()
+ *   completes what is left in them.
+ * - A context is never destroyed on the stack of one of its callbacks.
+ * - Data-Out that is still queued refers to the task of its command, even after
+ *   the target has answered the command early. Such a task is kept, without its
+ *   buffers, until nothing is left to be sent; an attempt to send more of it
+ *   then ends the session.
+ * - What was negotiated is nowhere to be asked for, but told to the log function
+ *   at level 6, key by key.
+ */
+#include "conn.h"
+
+#include "bridge/bytes.h"
+#include "guard.h"
+#include "libiscsi.h"
+#include "login_fault.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define WHY_BYTES 256
+
+/* Levels of libiscsi's log: at 6 it tells the keys of a login answer. */
+#define LOG_LEVEL_ERRORS 1
+#define LOG_LEVEL_KEYS   6
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_BUSY,    /* the command is libiscsi's */
+    SLOT_RETIRED, /* the command went back, libiscsi may still refer to the task */
+};
+
+struct slot {
+    enum slot_state state;
+    struct conn *conn;
+    struct backend_cmd *cmd;
+    struct scsi_task *task;
+    struct scsi_iovec iov[BACKEND_IOV_MAX];
+    uint64_t order; /* of submission */
+    uint64_t mark;
+};
+
+struct conn {
+    const struct conn_events *events;
+    void *ctx;
+    struct deferred_list *deferred;
+    struct conn_params params;
+    struct iscsi_context *iscsi;
+    struct conn_agreed agreed;
+    bool connected;
+    bool logged_in;
+    bool over;      /* failed() or redirected() was called */
+    bool closing;   /* callbacks come from the destruction of the context */
+    bool bad_keys;  /* the login answer holds values that RFC 7143 forbids */
+    bool want_room; /* conn_submit() said -EAGAIN */
+    unsigned busy, retired;
+    uint64_t order;
+    uint64_t mark_key;
+    const void *last_iov_base;
+    char error[WHY_BYTES]; /* the first that libiscsi told of in this service call */
+    struct slot slots[CONN_SLOTS];
+};
+
+/* libiscsi's log function has no argument of ours; one thread, set around calls. */
+static struct conn *logging;
+
+static void fail(struct conn *c, enum backend_fault fault, const char *why)
+{
+    if (c->over || c->closing)
+        return;
+    c->over = true;
+    c->events->failed(c->ctx, fault, why);
+}
+
+static struct login_fault_context fault_context(const struct conn *c)
+{
+    return (struct login_fault_context){
+        .portal = c->params.portal,
+        .iqn = c->params.iqn,
+        .initiator_name = c->params.initiator_name,
+        .chap = c->params.secret[0] != '\0',
+        .mutual = c->params.target_secret[0] != '\0',
+    };
+}
+
+/* libiscsi gave up: in the words of what it told, or of how far we were. */
+static void service_failed(struct conn *c)
+{
+    char why[WHY_BYTES + 128];
+
+    if (!c->connected)
+        snprintf(why, sizeof(why), "no connection to %s", c->params.portal);
+    else if (!c->logged_in)
+        snprintf(why, sizeof(why),
+                 "%s closed the connection during the login: is it an iSCSI target?",
+                 c->params.portal);
+    else if (c->error[0] != '\0')
+        snprintf(why, sizeof(why), "the connection to %s was lost: %s", c->params.portal, c->error);
+    else
+        snprintf(why, sizeof(why), "the target at %s closed the connection", c->params.portal);
+    fail(c, BACKEND_FAULT_TRANSIENT, why);
+}
+
+/* ---- what is negotiated ---- */
+
+static const char *value_of(const char *text, const char *key)
+{
+    size_t bytes = strlen(key);
+
+    return strncmp(text, key, bytes) == 0 && text[bytes] == '=' ? text + bytes + 1 : NULL;
+}
+
+static bool value_is(const char *value, const char *wanted)
+{
+    size_t bytes = strlen(wanted);
+
+    return strncmp(value, wanted, bytes) == 0 && (value[bytes] == '\0' || value[bytes] == ' ');
+}
+
+/* A number of `min` to 2^24-1 (RFC 7143 13.12 to 13.14); libiscsi takes any,
+ * and a MaxRecvDataSegmentLength of 0 would have it loop for ever. */
+static void take_length(struct conn *c, const char *value, uint32_t min, uint32_t *length)
+{
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+
+    if (end == value || value[0] == '-' || number < min || number > 0xffffff)
+        c->bad_keys = true;
+    else
+        *length = (uint32_t)number;
+}
+
+static int take_number(const char *value)
+{
+    long number = strtol(value, NULL, 10);
+
+    return number >= 0 && number <= 0xffff ? (int)number : 0;
+}
+
+/* One "KEY=VALUE" of a login answer; libiscsi puts " [IQN]" behind it. It tells
+ * of CHAP_R after it compared it with what it expected. */
+static void take_key(struct conn *c, const char *text)
+{
+    const char *value;
+    uint32_t ignored;
+
+    if ((value = value_of(text, "AuthMethod")) != NULL)
+        c->agreed.authenticated = value_is(value, "CHAP");
+    else if (value_of(text, "CHAP_R") != NULL)
+        c->agreed.target_authenticated = true;
+    else if ((value = value_of(text, "HeaderDigest")) != NULL)
+        c->agreed.header_digest = value_is(value, "CRC32C");
+    else if ((value = value_of(text, "MaxRecvDataSegmentLength")) != NULL)
+        take_length(c, value, 512, &c->agreed.max_send_bytes);
+    else if ((value = value_of(text, "FirstBurstLength")) != NULL)
+        take_length(c, value, 512, &c->agreed.first_burst_bytes);
+    else if ((value = value_of(text, "MaxBurstLength")) != NULL)
+        take_length(c, value, 512, &ignored);
+    else if ((value = value_of(text, "TargetPortalGroupTag")) != NULL)
+        c->agreed.portal_group = take_number(value);
+    else if ((value = value_of(text, "DefaultTime2Wait")) != NULL)
+        c->agreed.time2wait_s = take_number(value);
+    else if ((value = value_of(text, "DefaultTime2Retain")) != NULL)
+        c->agreed.time2retain_s = take_number(value);
+}
+
+/* Sense data are no error of the connection; the name at the end is known. */
+static void take_error(struct conn *c, const char *text)
+{
+    char *name;
+
+    if (c->error[0] != '\0' || strncmp(text, "SENSE KEY", 9) == 0)
+        return;
+    snprintf(c->error, sizeof(c->error), "%s", text);
+    name = strstr(c->error, " [");
+    if (name != NULL)
+        *name = '\0';
+}
+
+static void log_line(int level, const char *text)
+{
+    static const char prefix[] = "TargetLoginReply: ";
+
+    if (logging == NULL)
+        return;
+    if (level <= LOG_LEVEL_ERRORS)
+        take_error(logging, text);
+    else if (level == LOG_LEVEL_KEYS && strncmp(text, prefix, sizeof(prefix) - 1) == 0)
+        take_key(logging, text + sizeof(prefix) - 1);
+}
+
+/* ---- connect and login ---- */
+
+/* libiscsi offers CHAP and None together, so that a target may let us in
+ * without a word: for mutual CHAP, where the target has to prove itself, that
+ * is a fault; for plain CHAP the target's own business, told in the log. */
+static void check_agreement(struct conn *c)
+{
+    char why[WHY_BYTES];
+
+    if (c->bad_keys) {
+        snprintf(why, sizeof(why), "%s answers the login with values that iSCSI does not allow",
+                 c->params.portal);
+        fail(c, BACKEND_FAULT_TRANSIENT, why);
+        return;
+    }
+    if (c->params.target_secret[0] != '\0' && !c->agreed.target_authenticated) {
+        snprintf(why, sizeof(why),
+                 "%s lets us in without proving that it is %s (mutual CHAP): set the target's "
+                 "outgoing user and secret there",
+                 c->params.portal, c->params.iqn);
+        fail(c, BACKEND_FAULT_PERMANENT, why);
+        return;
+    }
+    if (c->params.secret[0] != '\0' && !c->agreed.authenticated) {
+        snprintf(why, sizeof(why),
+                 "%s asks for no authentication, although a CHAP secret is configured: anyone "
+                 "may log in there",
+                 c->params.portal);
+        c->events->log(c->ctx, true, why);
+    }
+    if (c->params.header_digest && !c->agreed.header_digest)
+        c->events->log(c->ctx, true, "the target declines the header digest: going on without");
+    c->logged_in = true;
+    c->events->logged_in(c->ctx);
+}
+
+static void login_done(struct iscsi_context *iscsi, int status, void *data, void *private_data)
+{
+    struct conn *c = private_data;
+    struct login_fault_context context = fault_context(c);
+    const char *text = iscsi_get_error(iscsi);
+    const char *moved = iscsi_get_target_address(iscsi);
+    char why[WHY_BYTES];
+    enum backend_fault fault;
+
+    (void)data;
+    if (c->closing || c->over)
+        return;
+    if (status == SCSI_STATUS_GOOD) {
+        check_agreement(c);
+        return;
+    }
+    if (status == SCSI_STATUS_REDIRECT || fault_number(text) >> 8 == 1) {
+        if (moved != NULL && moved[0] != '\0') {
+            c->over = true;
+            c->events->redirected(c->ctx, moved);
+            return;
+        }
+    }
+    fault = login_fault(text, &context, why, sizeof(why));
+    fail(c, fault, why);
+}
+
+static void connect_failed(struct conn *c, const char *text)
+{
+    struct login_fault_context context = fault_context(c);
+    char why[WHY_BYTES];
+    enum backend_fault fault = connect_fault(text, &context, why, sizeof(why));
+
+    fail(c, fault, why);
+}
+
+/* Called with GOOD once connected, and with an error then or later. */
+static void connect_done(struct iscsi_context *iscsi, int status, void *data, void *private_data)
+{
+    struct conn *c = private_data;
+
+    (void)data;
+    if (c->closing || c->over || c->connected)
+        return;
+    if (status != SCSI_STATUS_GOOD) {
+        connect_failed(c, iscsi_get_error(iscsi));
+        return;
+    }
+    c->connected = true;
+    if (iscsi_login_async(iscsi, login_done, c) != 0)
+        fail(c, BACKEND_FAULT_TRANSIENT, iscsi_get_error(iscsi));
+}
+
+/* Everything that libiscsi would take from its environment is set here. */
+static int configure(struct conn *c, const struct conn_params *params)
+{
+    const uint8_t *isid = params->isid;
+    struct iscsi_context *iscsi = c->iscsi;
+    uint32_t random = (uint32_t)isid[1] << 16 | (uint32_t)isid[2] << 8 | isid[3];
+    uint32_t qualifier = (uint32_t)isid[4] << 8 | isid[5];
+
+    iscsi_set_log_fn(iscsi, log_line);
+    iscsi_set_log_level(iscsi, LOG_LEVEL_KEYS);
+    iscsi_set_timeout(iscsi, 0);
+    iscsi_set_noautoreconnect(iscsi, 1);
+    iscsi_set_tcp_user_timeout(iscsi, (int)params->tcp_user_timeout_ms);
+    return iscsi_set_isid_random(iscsi, random, qualifier) |
+           iscsi_set_targetname(iscsi, params->iqn) |
+           iscsi_set_session_type(iscsi, ISCSI_SESSION_NORMAL) |
+           iscsi_set_header_digest(iscsi, params->header_digest ? ISCSI_HEADER_DIGEST_CRC32C_NONE
+                                                                : ISCSI_HEADER_DIGEST_NONE) |
+           iscsi_set_initiator_username_pwd(iscsi, params->user, params->secret) |
+           iscsi_set_target_username_pwd(iscsi, params->target_user, params->target_secret);
+}
+
+void conn_open(struct conn *c, const struct conn_params *params)
+{
+    assert(c->iscsi == NULL);
+    c->params = *params;
+    c->agreed = (struct conn_agreed){
+        .max_send_bytes = 8192, .first_burst_bytes = 65536, .portal_group = -1, .time2wait_s = 2};
+    c->connected = c->logged_in = c->over = c->closing = c->bad_keys = c->want_room = false;
+    c->iscsi = iscsi_create_context(params->initiator_name);
+    if (c->iscsi == NULL) {
+        fail(c, BACKEND_FAULT_TRANSIENT, "out of memory");
+        return;
+    }
+    if (configure(c, params) != 0) {
+        fail(c, BACKEND_FAULT_PERMANENT, iscsi_get_error(c->iscsi));
+        return;
+    }
+    if (iscsi_connect_async(c->iscsi, params->portal, connect_done, c) != 0)
+        connect_failed(c, iscsi_get_error(c->iscsi));
+}
+
+/* ---- commands ---- */
+
+static struct slot *free_slot(struct conn *c)
+{
+    for (unsigned i = 0; i < CONN_SLOTS; i++)
+        if (c->slots[i].state == SLOT_FREE)
+            return &c->slots[i];
+    return NULL;
+}
+
+static void release(struct slot *slot)
+{
+    struct conn *c = slot->conn;
+
+    scsi_free_scsi_task(slot->task);
+    slot->task = NULL;
+    slot->cmd = NULL;
+    slot->state = SLOT_FREE;
+    if (c->want_room) {
+        c->want_room = false;
+        c->events->room(c->ctx);
+    }
+}
+
+/* The command is the logical unit's again: it may use and give away buffers at
+ * once, so whatever libiscsi still has to send of them must not be sent. */
+static void give_back(struct slot *slot, enum backend_result result)
+{
+    struct conn *c = slot->conn;
+    struct backend_cmd *cmd = slot->cmd;
+    bool out = cmd->dir == SCSI_DIR_OUT;
+
+    c->busy--;
+    cmd->result = result;
+    cmd->backend_data = NULL;
+    deferred_add(c->deferred, &cmd->done);
+    if (out && !c->closing && (iscsi_which_events(c->iscsi) & POLLOUT) != 0) {
+        scsi_task_set_iov_out(slot->task, NULL, 0);
+        slot->state = SLOT_RETIRED;
+        c->retired++;
+        return;
+    }
+    release(slot);
+}
+
+/* Frees retired tasks. Data-Out has its command's CmdSN, so that it is at the
+ * head of the queue, in the window: without POLLOUT there is none. */
+static void reap_retired(struct conn *c)
+{
+    if (c->retired == 0 || (iscsi_which_events(c->iscsi) & POLLOUT) != 0)
+        return;
+    for (unsigned i = 0; i < CONN_SLOTS; i++)
+        if (c->slots[i].state == SLOT_RETIRED)
+            release(&c->slots[i]);
+    c->retired = 0;
+}
+
+/* The raw sense data, RFC 7143 11.4.7: two bytes of length before them. iSCSI
+ * demands them with CHECK CONDITION; a target that sends none is spoken for,
+ * since the host would ask for what nobody has. */
+static void take_sense(struct conn *c, const struct scsi_task *task, struct scsi_outcome *outcome)
+{
+    size_t bytes = task->datain.size > 0 ? (size_t)task->datain.size : 0;
+
+    if (bytes > 2) {
+        size_t told = get_be16(task->datain.data);
+        bytes -= 2;
+        bytes = told < bytes ? told : bytes;
+        bytes = bytes < SENSE_MAX_BYTES ? bytes : SENSE_MAX_BYTES;
+        memcpy(outcome->sense, task->datain.data + 2, bytes);
+        outcome->sense_bytes = (uint16_t)bytes;
+    }
+    if (outcome->sense_bytes == 0) {
+        c->events->log(c->ctx, true, "the target sent CHECK CONDITION without sense data");
+        scsi_outcome_check(outcome, sense_internal_failure);
+    }
+}
+
+/* Data-in of a command that failed is not trusted to be there, unless the
+ * sense key says that the command was carried out. */
+static bool carried_out(const struct scsi_outcome *outcome)
+{
+    struct sense_code code;
+
+    if (outcome->status == SCSI_STATUS_CODE_GOOD ||
+        outcome->status == SCSI_STATUS_CODE_CONDITION_MET)
+        return true;
+    return outcome->status == SCSI_STATUS_CODE_CHECK_CONDITION &&
+           sense_parse(outcome->sense, outcome->sense_bytes, &code) &&
+           (code.key == SENSE_NO_SENSE || code.key == SENSE_RECOVERED_ERROR);
+}
+
+/* Status, sense and residual (RFC 7143 11.4.5), as far as the target may say
+ * them; otherwise what is wrong with them. An overflow means that the device
+ * had more to move than the host declared: BOT calls that a phase error. */
+static const char *take_outcome(struct slot *slot, int status)
+{
+    const struct scsi_task *task = slot->task;
+    struct backend_cmd *cmd = slot->cmd;
+    struct scsi_outcome *outcome = &cmd->outcome;
+    const struct iovec *iov = cmd->iov;
+    bool over = task->residual_status == SCSI_RESIDUAL_OVERFLOW && task->residual > 0;
+    bool under = task->residual_status == SCSI_RESIDUAL_UNDERFLOW;
+
+    outcome->status = (uint8_t)status;
+    outcome->phase_error = false;
+    outcome->sense_bytes = 0;
+    outcome->moved_bytes = cmd->length_bytes;
+    if (under && task->residual > cmd->length_bytes)
+        return "the target reports a residual that is longer than the command";
+    if (under)
+        outcome->moved_bytes -= (uint32_t)task->residual;
+    if (status == SCSI_STATUS_CHECK_CONDITION)
+        take_sense(slot->conn, task, outcome);
+    if (!carried_out(outcome)) {
+        if (cmd->dir == SCSI_DIR_IN)
+            outcome->moved_bytes = 0;
+        return NULL;
+    }
+    outcome->phase_error = over;
+    if (cmd->dir == SCSI_DIR_IN &&
+        !guard_overwritten(iov, cmd->iov_count, slot->mark, outcome->moved_bytes))
+        return "the target calls a command good and did not send all its data";
+    return NULL;
+}
+
+static bool from_target(int status)
+{
+    switch (status) {
+    case SCSI_STATUS_GOOD:
+    case SCSI_STATUS_CHECK_CONDITION:
+    case SCSI_STATUS_CONDITION_MET:
+    case SCSI_STATUS_BUSY:
+    case SCSI_STATUS_RESERVATION_CONFLICT:
+    case SCSI_STATUS_TASK_SET_FULL:
+    case SCSI_STATUS_ACA_ACTIVE:
+    case SCSI_STATUS_TASK_ABORTED:
+        return true;
+    default: /* libiscsi's own: cancelled, error, timeout */
+        return false;
+    }
+}
+
+/* libiscsi's callback of a command. On anything but the target's own answer the
+ * command stays in its slot, and conn_close() completes it. */
+static void command_done(struct iscsi_context *iscsi, int status, void *data, void *private_data)
+{
+    struct slot *slot = private_data;
+    struct conn *c = slot->conn;
+    const char *wrong;
+
+    (void)data;
+    if (c->closing || slot->state != SLOT_BUSY)
+        return;
+    if (status == SCSI_STATUS_CANCELLED) {
+        service_failed(c);
+        return;
+    }
+    if (!from_target(status)) {
+        char why[WHY_BYTES];
+        snprintf(why, sizeof(why), "the target broke the protocol: %s", iscsi_get_error(iscsi));
+        fail(c, BACKEND_FAULT_TRANSIENT, why);
+        return;
+    }
+    wrong = take_outcome(slot, status);
+    if (wrong != NULL) {
+        fail(c, BACKEND_FAULT_TRANSIENT, wrong);
+        return;
+    }
+    give_back(slot, BACKEND_DONE);
+}
+
+static int xfer_dir(const struct backend_cmd *cmd)
+{
+    if (cmd->length_bytes == 0)
+        return SCSI_XFER_NONE;
+    return cmd->dir == SCSI_DIR_IN    ? SCSI_XFER_READ
+           : cmd->dir == SCSI_DIR_OUT ? SCSI_XFER_WRITE
+                                      : SCSI_XFER_NONE;
+}
+
+/* The caller's addresses, in libiscsi's own array: it moves in it as it sends. */
+static void lend_buffers(struct slot *slot)
+{
+    struct backend_cmd *cmd = slot->cmd;
+    struct conn *c = slot->conn;
+
+    for (int i = 0; i < cmd->iov_count; i++)
+        slot->iov[i] = (struct scsi_iovec){cmd->iov[i].iov_base, cmd->iov[i].iov_len};
+    if (cmd->iov_count > 0)
+        c->last_iov_base = slot->iov[0].iov_base;
+    if (slot->task->xfer_dir == SCSI_XFER_WRITE)
+        scsi_task_set_iov_out(slot->task, slot->iov, cmd->iov_count);
+    if (slot->task->xfer_dir == SCSI_XFER_READ) {
+        slot->mark = c->mark_key ^ c->order * UINT64_C(0x9e3779b97f4a7c15);
+        guard_lay(cmd->iov, cmd->iov_count, slot->mark);
+        scsi_task_set_iov_in(slot->task, slot->iov, cmd->iov_count);
+    }
+}
+
+/* SAM-5 4.7: one byte up to 255, flat space addressing above. */
+static int wire_lun(uint16_t lun)
+{
+    return lun < 256 ? lun : 0x4000 | lun;
+}
+
+static void check_buffers(const struct backend_cmd *cmd)
+{
+    size_t covered = 0;
+
+    assert(cmd->iov_count >= 0 && cmd->iov_count <= BACKEND_IOV_MAX);
+    assert(cmd->cdb_bytes > 0 && cmd->cdb_bytes <= SCSI_CDB_MAX_BYTES);
+    for (int i = 0; i < cmd->iov_count; i++)
+        covered += cmd->iov[i].iov_len;
+    assert(covered == cmd->length_bytes && covered <= INT_MAX);
+    (void)covered;
+}
+
+int conn_submit(struct conn *c, struct backend_cmd *cmd)
+{
+    struct slot *slot;
+
+    if (!c->logged_in || c->over || c->closing)
+        return -ENOTCONN;
+    check_buffers(cmd);
+    slot = free_slot(c);
+    if (slot == NULL) {
+        c->want_room = true;
+        return -EAGAIN;
+    }
+    slot->task = scsi_create_task(cmd->cdb_bytes, cmd->cdb, xfer_dir(cmd), (int)cmd->length_bytes);
+    if (slot->task == NULL) {
+        fail(c, BACKEND_FAULT_TRANSIENT, "out of memory");
+        return -ENOTCONN;
+    }
+    slot->cmd = cmd;
+    slot->order = ++c->order;
+    slot->state = SLOT_BUSY;
+    c->busy++;
+    cmd->backend_data = slot;
+    lend_buffers(slot);
+    if (iscsi_scsi_command_async(c->iscsi, wire_lun(c->params.lun), slot->task, command_done, NULL,
+                                 slot) != 0) {
+        c->busy--;
+        cmd->backend_data = NULL;
+        release(slot);
+        fail(c, BACKEND_FAULT_TRANSIENT, iscsi_get_error(c->iscsi));
+        return -ENOTCONN;
+    }
+    return 0;
+}
+
+/* ---- keepalive and logout ---- */
+
+static void nop_done(struct iscsi_context *iscsi, int status, void *data, void *private_data)
+{
+    struct conn *c = private_data;
+
+    (void)iscsi;
+    (void)data;
+    if (c->closing || c->over)
+        return;
+    if (status == SCSI_STATUS_GOOD)
+        c->events->nop_answered(c->ctx);
+    else
+        service_failed(c);
+}
+
+int conn_nop(struct conn *c)
+{
+    if (!c->logged_in || c->over)
+        return -ENOTCONN;
+    return iscsi_nop_out_async(c->iscsi, nop_done, NULL, 0, c) == 0 ? 0 : -ENOTCONN;
+}
+
+static void logout_done(struct iscsi_context *iscsi, int status, void *data, void *private_data)
+{
+    struct conn *c = private_data;
+
+    (void)iscsi;
+    (void)status;
+    (void)data;
+    if (!c->closing && !c->over)
+        c->events->logged_out(c->ctx);
+}
+
+int conn_logout(struct conn *c)
+{
+    if (!c->logged_in || c->over)
+        return -ENOTCONN;
+    return iscsi_logout_async(c->iscsi, logout_done, c) == 0 ? 0 : -ENOTCONN;
+}
+
+/* ---- event loop ---- */
+
+int conn_fd(const struct conn *c)
+{
+    return c->iscsi == NULL || c->over ? -1 : iscsi_get_fd(c->iscsi);
+}
+
+short conn_poll_events(const struct conn *c)
+{
+    return c->iscsi == NULL || c->over ? 0 : (short)iscsi_which_events(c->iscsi);
+}
+
+void conn_service(struct conn *c, short revents)
+{
+    int result;
+
+    if (c->iscsi == NULL || c->over)
+        return;
+    c->error[0] = '\0';
+    logging = c;
+    result = iscsi_service(c->iscsi, revents);
+    logging = NULL;
+    if (result != 0)
+        service_failed(c);
+    else if (c->logged_in)
+        iscsi_set_log_level(c->iscsi, LOG_LEVEL_ERRORS);
+    reap_retired(c);
+}
+
+/* ---- life ---- */
+
+static struct slot *oldest_busy(struct conn *c)
+{
+    struct slot *oldest = NULL;
+
+    for (unsigned i = 0; i < CONN_SLOTS; i++) {
+        struct slot *slot = &c->slots[i];
+        if (slot->state == SLOT_BUSY && (oldest == NULL || slot->order < oldest->order))
+            oldest = slot;
+    }
+    return oldest;
+}
+
+void conn_close(struct conn *c)
+{
+    struct slot *slot;
+
+    c->closing = true;
+    if (c->iscsi != NULL)
+        iscsi_destroy_context(c->iscsi);
+    c->iscsi = NULL;
+    c->want_room = false;
+    while ((slot = oldest_busy(c)) != NULL)
+        give_back(slot, BACKEND_LOST);
+    for (unsigned i = 0; i < CONN_SLOTS; i++)
+        if (c->slots[i].state == SLOT_RETIRED)
+            release(&c->slots[i]);
+    c->retired = 0;
+    c->connected = c->logged_in = c->closing = false;
+}
+
+/* Settings of a session come from our configuration, whatever the shell of the
+ * one who started us had in its environment. */
+static void clear_environment(void)
+{
+    static const char *const names[] = {
+        "LIBISCSI_CHAP_USERNAME",
+        "LIBISCSI_CHAP_PASSWORD",
+        "LIBISCSI_CHAP_TARGET_USERNAME",
+        "LIBISCSI_CHAP_TARGET_PASSWORD",
+        "LIBISCSI_DEBUG",
+        "LIBISCSI_TCP_USER_TIMEOUT",
+        "LIBISCSI_TCP_KEEPCNT",
+        "LIBISCSI_TCP_KEEPINTVL",
+        "LIBISCSI_TCP_KEEPIDLE",
+        "LIBISCSI_TCP_SYNCNT",
+        "LIBISCSI_BIND_INTERFACES",
+        "LIBISCSI_RDMA_ACK_TIMEOUT",
+        "LIBISCSI_CACHE_ALLOCATIONS",
+        "LIBISCSI_IGNORE_NOP_OUT_ON_STUCK_WAITPDU_QUEUE",
+        "LIBISCSI_DROP_CONN_ON_ASYNC_EVENT1",
+        "LIBISCSI_ALLOW_TARGETNAME_REDIRECT",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unsetenv(names[i]);
+}
+
+struct conn *conn_create(const struct conn_events *events, void *ctx,
+                         struct deferred_list *deferred)
+{
+    struct conn *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    clear_environment();
+    c->events = events;
+    c->ctx = ctx;
+    c->deferred = deferred;
+    if (getrandom(&c->mark_key, sizeof(c->mark_key), GRND_NONBLOCK) != (ssize_t)sizeof(c->mark_key))
+        c->mark_key = (uint64_t)(uintptr_t)c;
+    for (unsigned i = 0; i < CONN_SLOTS; i++)
+        c->slots[i].conn = c;
+    return c;
+}
+
+void conn_destroy(struct conn *c)
+{
+    if (c == NULL)
+        return;
+    assert(c->iscsi == NULL);
+    free(c);
+}
+
+bool conn_is_open(const struct conn *c)
+{
+    return c->iscsi != NULL;
+}
+
+bool conn_has_tcp(const struct conn *c)
+{
+    return c->connected;
+}
+
+unsigned conn_outstanding(const struct conn *c)
+{
+    return c->busy;
+}
+
+const struct conn_agreed *conn_agreed(const struct conn *c)
+{
+    return &c->agreed;
+}
+
+const void *conn_last_iov_base(const struct conn *c)
+{
+    return c->last_iov_base;
+}

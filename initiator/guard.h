@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Proof that data-in came. libiscsi does not count the bytes of a Data-In
+ * sequence: a target that answers GOOD and sends fewer would have the host
+ * read what the buffer held before. So each buffer gets marks before it is lent,
+ * and none may be left in what the target calls valid.
+ */
+#ifndef LUNSTICK_INITIATOR_GUARD_H
+#define LUNSTICK_INITIATOR_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* Short buffers are cleared instead and as well: their answers end anywhere. */
+#define GUARD_CLEAR_BYTES 4096
+
+void guard_lay(const struct iovec *iov, int count, uint64_t mark);
+/* False if a mark is left in the first `valid_bytes`. */
+bool guard_overwritten(const struct iovec *iov, int count, uint64_t mark, uint32_t valid_bytes);
+
+#endif
