@@ -531,6 +531,10 @@ bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTE
                  config->file[0] ? config->file : CONFIG_DIR "/lunstick.conf");
         return false;
     }
+    for (unsigned i = 0; i < config->lun_count; i++) {
+        struct config_lun *lun = &config->luns[i];
+        lun->header_digest = lun->header_digest || lun->address.header_digest;
+    }
     snprintf(config->run_dir, sizeof(config->run_dir), CONFIG_RUN_DIR "/%s", config->name);
     board_id(config->board, "");
     if (!config->initiator_name[0])

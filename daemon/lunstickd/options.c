@@ -55,15 +55,22 @@ static const struct option long_options[] = {
 
 #define OPTIONS_COUNT (sizeof(long_options) / sizeof(long_options[0]))
 
+/* Where messages go, and whose they are. */
+struct said {
+    FILE *stream;
+    const char *program;
+};
+
 /* The command line as it was given; NULL or false: not given. */
 struct given {
     const char *udc, *config, *name, *secret_file, *scheme, *log_level, *url;
     bool ro, once, header_digest;
 };
 
-static enum options_result wrong(FILE *err, const char *what, const char *about, const char *fix)
+static enum options_result wrong(const struct said *err, const char *what, const char *about,
+                                 const char *fix)
 {
-    fprintf(err, "lunstickd: %s%s%s%s\n", what, about, *fix ? "; " : "", fix);
+    fprintf(err->stream, "%s: %s%s%s%s\n", err->program, what, about, *fix ? "; " : "", fix);
     return OPTIONS_WRONG;
 }
 
@@ -137,7 +144,8 @@ static void take(struct given *g, int code)
 }
 
 /* argv into `g`; it stays in argv's memory. */
-static enum options_result parse(struct given *g, int argc, char **argv, FILE *out, FILE *err)
+static enum options_result parse(struct given *g, int argc, char **argv, FILE *out,
+                                 const struct said *err)
 {
     int code;
 
@@ -165,7 +173,7 @@ static enum options_result parse(struct given *g, int argc, char **argv, FILE *o
 }
 
 static enum options_result put(char *to, size_t size, const char *value, const char *option,
-                               FILE *err)
+                               const struct said *err)
 {
     if (!*value || strlen(value) >= size)
         return wrong(err, option, *value ? ": the value is too long" : ": the value is empty", "");
@@ -174,7 +182,7 @@ static enum options_result put(char *to, size_t size, const char *value, const c
 }
 
 static enum options_result read_config(struct daemon_config *config, const struct given *g,
-                                       FILE *err)
+                                       const struct said *err)
 {
     char why[CONFIG_WHY_BYTES], path[CONFIG_PATH_BYTES];
 
@@ -188,7 +196,8 @@ static enum options_result read_config(struct daemon_config *config, const struc
 
 /* The options that belong to disks: to the one of the command line, or to all
  * of the file. */
-static enum options_result put_luns(struct daemon_config *config, const struct given *g, FILE *err)
+static enum options_result put_luns(struct daemon_config *config, const struct given *g,
+                                    const struct said *err)
 {
     char why[ADDRESS_WHY_BYTES];
 
@@ -212,7 +221,8 @@ static enum options_result put_luns(struct daemon_config *config, const struct g
 }
 
 /* The options over the configuration file. */
-static enum options_result put_all(struct daemon_config *config, const struct given *g, FILE *err)
+static enum options_result put_all(struct daemon_config *config, const struct given *g,
+                                   const struct said *err)
 {
     config->once = config->once || g->once;
     if (g->name) /* again: a file may have a name of its own */
@@ -228,8 +238,11 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
 }
 
 enum options_result options_read(struct daemon_config *config, int argc, char **argv, FILE *out,
-                                 FILE *err)
+                                 FILE *err_stream)
 {
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+    const struct said program = {err_stream, slash ? slash + 1 : argc ? argv[0] : "lunstickd"};
+    const struct said *err = &program;
     struct given g = {0};
     char why[CONFIG_WHY_BYTES];
     enum options_result result = parse(&g, argc, argv, out, err);

@@ -17,7 +17,7 @@ enum options_result {
  * Everything from argv to a finished configuration: defaults, then the file
  * (--config, else CONFIG_DIR/NAME.conf if it exists), then the options. A URL
  * on the command line replaces the file's LUNs; the file's top-level keys for
- * LUNs stay its defaults.
+ * LUNs stay its defaults. Messages begin with argv[0].
  */
 enum options_result options_read(struct daemon_config *config, int argc, char **argv, FILE *out,
                                  FILE *err);

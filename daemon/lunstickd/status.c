@@ -60,6 +60,11 @@ static const char *speed_name(enum usb_speed speed)
     return "none";
 }
 
+static const char *portal(const struct status_lun *l)
+{
+    return *or_empty(l->portal) ? l->portal : l->session->portal;
+}
+
 static bool host_present(const struct status_view *v)
 {
     return v->bot && v->bot->speed != USB_SPEED_NONE;
@@ -275,13 +280,13 @@ static void put_lun(struct text *t, const struct status_view *v, const struct st
 {
     const struct session_stats *s = l->session;
     const struct lun_stats *n = l->lun;
-    char url[640];
+    char url[ADDRESS_TEXT_BYTES];
 
     put(t, "  target     %s\n", address_format(l->address, url, sizeof(url)));
     put(t, "  session    %s for ", session_state_name(s->state));
     put_ms(t, since_ms(v->now_us, s->since_us));
-    if (*or_empty(l->portal))
-        put(t, ", at %s", l->portal);
+    if (portal(l)[0])
+        put(t, ", at %s", portal(l));
     put(t, ", %" PRIu64 " reconnects", reconnects(s));
     if (s->keepalive_rtt_us)
         put(t, ", round trip %" PRIu64 " us", s->keepalive_rtt_us);
@@ -433,6 +438,11 @@ static void json_session(struct text *t, const struct status_view *v, const stru
     json_number(t, "losses", s->losses);
     json_number(t, "keepalive_rtt_us", s->keepalive_rtt_us);
     json_number(t, "outstanding", s->outstanding);
+    json_bool(t, "header_digest", s->header_digest);
+    json_bool(t, "authenticated", s->authenticated);
+    json_bool(t, "target_authenticated", s->target_authenticated);
+    json_number(t, "max_send_bytes", s->max_send_bytes);
+    json_number(t, "first_burst_bytes", s->first_burst_bytes);
     json_string(t, "last_fault", s->last_fault);
     json_pointer(t, "last_iov_base", s->last_iov_base);
     json_close(t, '}');
@@ -494,11 +504,11 @@ static void json_io(struct text *t, const struct lun_stats *n)
 
 static void json_lun(struct text *t, const struct status_view *v, const struct status_lun *l)
 {
-    char url[640];
+    char url[ADDRESS_TEXT_BYTES];
 
     json_open(t, NULL, '{');
     json_string(t, "url", address_format(l->address, url, sizeof(url)));
-    json_string(t, "portal", l->portal);
+    json_string(t, "portal", portal(l));
     json_string(t, "iqn", l->address->iqn);
     json_number(t, "lun", (uint64_t)l->address->lun);
     json_bool(t, "read_only", l->read_only);

@@ -17,7 +17,7 @@
 
 struct status_lun {
     const struct address *address;
-    const char *portal;                  /* numeric address in use, without port; NULL: none yet */
+    const char *portal;                  /* numeric; NULL: the session's own word for it */
     const struct session_stats *session; /* never NULL */
     const struct lun_stats *lun;         /* never NULL */
     const struct disk_identity *disk;    /* NULL: no disk was accepted yet */
@@ -62,7 +62,9 @@ size_t status_text(const struct status_view *view, char *buf, size_t size);
  *          last_in_buf last_out_buf }
  *   luns: [ { url portal iqn lun read_only removable
  *     session: { state since_ms logins reconnects losses keepalive_rtt_us
- *                outstanding last_fault last_iov_base }
+ *                outstanding header_digest authenticated
+ *                target_authenticated max_send_bytes first_burst_bytes
+ *                last_fault last_iov_base }
  *     disk: null or { id vendor product revision blocks block_bytes bytes
  *                     write_protected write_cache usable why }
  *     io: { commands local_answers passed_through read_bytes written_bytes

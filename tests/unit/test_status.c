@@ -48,7 +48,7 @@ static int fresh(void **state)
     view.port = &port;
     view.lun_count = 1;
     view.luns[0] = (struct status_lun){.address = &address,
-                                       .portal = "10.0.0.1",
+
                                        .session = &session,
                                        .lun = &lun,
                                        .disk = &disk,
