@@ -14,6 +14,7 @@
 # time; a caller waits for a free one. A port whose caller went away in the
 # middle is left as "$port.busy" and brought back in step by the next caller.
 
+# shellcheck source=SCRIPTDIR/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 guest_run=$sim_run/$guest

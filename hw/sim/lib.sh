@@ -10,6 +10,7 @@
 # recorded, and still is that process, is ever ended.
 
 sim_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=SCRIPTDIR/../common.sh
 . "$sim_dir/../common.sh"
 
 LUNSTICK_SIM=${LUNSTICK_SIM:-lunstick-sim}
@@ -19,6 +20,7 @@ case $LUNSTICK_SIM in
     "letters, digits, dots, dashes" ;;
 esac
 sim_run=/run/lunstick-sim/$LUNSTICK_SIM
+# shellcheck disable=SC2034
 sim_cache=$LUNSTICK_CACHE/sim
 
 # usage: the comment at the top of the script that calls, as help; exit 2.
@@ -49,13 +51,12 @@ alive() {
     read -r pid t 2>/dev/null <"$sim_run/pids/$1" && [ "$(start_time "$pid")" = "$t" ]
 }
 
-# end NAME [SECONDS]: ends the recorded process, gently first. Returns when it
-# is gone.
+# end NAME: ends the recorded process, gently for a second. Returns when it is gone.
 end() {
-    local i patience=${2:-3}
+    local i
     if alive "$1"; then
         kill -TERM "$pid" 2>/dev/null || true
-        for ((i = 0; i < patience * 20; i++)); do
+        for ((i = 0; i < 20; i++)); do
             alive "$1" || break
             sleep 0.05
         done
