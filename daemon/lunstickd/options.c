@@ -55,16 +55,16 @@ static const struct option long_options[] = {
 
 #define OPTIONS_COUNT (sizeof(long_options) / sizeof(long_options[0]))
 
-/* Where messages go, and whose they are. */
-struct said {
-    FILE *stream;
-    const char *program;
-};
-
 /* The command line as it was given; NULL or false: not given. */
 struct given {
     const char *udc, *config, *name, *secret_file, *scheme, *log_level, *url;
     bool ro, once, header_digest;
+};
+
+/* Where messages go, and whose they are. */
+struct said {
+    FILE *stream;
+    const char *program;
 };
 
 static enum options_result wrong(const struct said *err, const char *what, const char *about,
@@ -74,7 +74,7 @@ static enum options_result wrong(const struct said *err, const char *what, const
     return OPTIONS_WRONG;
 }
 
-static enum options_result unknown(FILE *err, const char *word)
+static enum options_result unknown(const struct said *err, const char *word)
 {
     const char *names[OPTIONS_COUNT];
     const char *nearest;
@@ -93,7 +93,7 @@ static enum options_result unknown(FILE *err, const char *word)
 }
 
 /* What getopt_long did not like. Its own messages differ between C libraries. */
-static enum options_result not_understood(FILE *err, char **argv, int code)
+static enum options_result not_understood(const struct said *err, char **argv, int code)
 {
     const char *word = argv[optind - 1];
 
