@@ -274,7 +274,7 @@ static void cmd_begin(struct cmd *cmd)
     /* Beyond the end the target shall say so itself, to the whole command. */
     uint64_t blocks = lun->disk.blocks;
     bool inside = cmd->op.blocks <= blocks && cmd->op.lba <= blocks - cmd->op.blocks;
-    uint64_t whole_bytes = LUN_MAX_WHOLE_BYTES;
+    const uint32_t whole_bytes = LUN_MAX_WHOLE_BYTES;
     if (cmd->op.plain && !inside && cmd->want_bytes <= whole_bytes)
         cmd->op.plain = false;
     if (!cmd->op.plain && cmd->want_bytes > whole_bytes) {

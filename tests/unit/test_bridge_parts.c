@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The small parts of the bridge: opcode table, sense, order, pool, deferred. */
+#include "bridge/bytes.h"
+#include "bridge/deferred.h"
+#include "bridge/identity.h"
+#include "bridge/local.h"
+#include "bridge/opcode.h"
+#include "bridge/order.h"
+#include "bridge/pool.h"
+#include "bridge/sense.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct op decode(const uint8_t *cdb)
+{
+    struct op op;
+    memset(&op, 0xff, sizeof(op));
+    op_decode(cdb, 16, 512, &op);
+    return op;
+}
+
+/* ---- opcode table ---- */
+
+static void read6_of_zero_blocks_means_256(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_READ_6, 0xe1, 2, 3, 0};
+    struct op op = decode(cdb);
+    assert_int_equal(op.length_bytes, 256 * 512);
+    assert_int_equal(op.lba, 0x10203);
+    assert_true(op.plain);
+}
+
+static void read16_has_a_64_bit_address(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_READ_16};
+    put_be64(cdb + 2, 0x123456789abcULL);
+    put_be32(cdb + 10, 9);
+    struct op op = decode(cdb);
+    assert_true(op.lba == 0x123456789abcULL);
+    assert_int_equal(op.blocks, 9);
+    assert_int_equal(op.cdb_bytes, 16);
+}
+
+static void protection_information_makes_the_length_the_hosts(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_READ_10, 0x20, 0, 0, 0, 0, 0, 0, 8};
+    struct op op = decode(cdb);
+    assert_false(op.plain);
+    assert_int_equal(op.length, OP_LENGTH_HOST);
+}
+
+static void verify_without_bytchk_moves_nothing(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_VERIFY_10, 0, 0, 0, 0, 0, 0, 0, 8};
+    assert_int_equal(decode(cdb).dir, SCSI_DIR_NONE);
+    cdb[1] = 2;
+    assert_int_equal(decode(cdb).length_bytes, 8 * 512);
+    cdb[1] = 6;
+    assert_int_equal(decode(cdb).length_bytes, 512);
+    assert_int_equal(decode(cdb).blocks, 8);
+}
+
+static void write_same_moves_one_block_or_none(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_WRITE_SAME_16};
+    put_be32(cdb + 10, 100);
+    assert_int_equal(decode(cdb).length_bytes, 512);
+    assert_int_equal(decode(cdb).blocks, 100);
+    cdb[1] = 1;
+    assert_int_equal(decode(cdb).length, OP_LENGTH_NONE);
+}
+
+static void compare_and_write_moves_its_blocks_twice(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {OP_COMPARE_AND_WRITE};
+    cdb[13] = 3;
+    struct op op = decode(cdb);
+    assert_int_equal(op.length_bytes, 2 * 3 * 512);
+    assert_int_equal(op.retry, OP_RETRY_NEVER);
+}
+
+static void unknown_opcode_is_alone_and_never_repeated(void **state)
+{
+    (void)state;
+    uint8_t cdb[16] = {0xc1};
+    struct op op = decode(cdb);
+    assert_string_equal(op.name, "unknown");
+    assert_int_equal(op.length, OP_LENGTH_HOST);
+    assert_int_equal(op.retry, OP_RETRY_NEVER);
+    assert_false(op.read_only);
+}
+
+static void set_range_keeps_all_but_the_range(void **state)
+{
+    (void)state;
+    static const uint8_t opcodes[] = {OP_READ_6,  OP_WRITE_6,  OP_READ_10, OP_WRITE_10,
+                                      OP_READ_12, OP_WRITE_12, OP_READ_16, OP_WRITE_16};
+    for (size_t i = 0; i < sizeof(opcodes); i++) {
+        uint8_t cdb[16];
+        memset(cdb, 0x18, sizeof(cdb));
+        cdb[0] = opcodes[i];
+        struct op before = decode(cdb);
+        op_set_range(cdb, 77, 5);
+        struct op after = decode(cdb);
+        assert_int_equal(after.lba, 77);
+        assert_int_equal(after.blocks, 5);
+        assert_int_equal(after.plain, before.plain);
+        assert_int_equal(cdb[1] & 0xe0, 0);
+        assert_int_equal(cdb[15], 0x18);
+    }
+}
+
+static void every_opcode_decodes_to_the_length_of_its_group(void **state)
+{
+    (void)state;
+    for (unsigned opcode = 0; opcode < 256; opcode++) {
+        uint8_t cdb[16] = {(uint8_t)opcode};
+        static const uint8_t bytes[8] = {6, 10, 10, 16, 16, 12, 16, 16};
+        assert_int_equal(decode(cdb).cdb_bytes, bytes[opcode >> 5]);
+    }
+}
+
+/* ---- sense ---- */
+
+static void sense_is_read_back_from_both_formats(void **state)
+{
+    (void)state;
+    uint8_t bytes[SENSE_FIXED_BYTES];
+    struct sense_code code;
+    size_t n = sense_build_fixed(bytes, sense_write_protected);
+    assert_true(sense_parse(bytes, n, &code));
+    assert_true(sense_code_equal(code, sense_write_protected));
+    n = sense_build_descriptor(bytes, sense_medium_changed);
+    assert_true(sense_parse(bytes, n, &code));
+    assert_true(sense_code_equal(code, sense_medium_changed));
+}
+
+static void truncated_sense_is_not_read_beyond_its_end(void **state)
+{
+    (void)state;
+    struct sense_code code;
+    uint8_t *bytes = malloc(3);
+    assert_non_null(bytes);
+    memcpy(bytes, "\x70\x00\x05", 3);
+    assert_true(sense_parse(bytes, 3, &code));
+    assert_int_equal(code.key, 5);
+    assert_false(sense_parse(bytes, 2, &code));
+    assert_false(sense_parse(bytes, 0, &code));
+    free(bytes);
+}
+
+/* ---- order ---- */
+
+static void reads_overlap_and_writes_do_not(void **state)
+{
+    (void)state;
+    struct order order;
+    memset(&order, 0xff, sizeof(order));
+    order_init(&order);
+    int read = order_enter(&order, (struct order_span){0, 10, false});
+    assert_int_not_equal(read, ORDER_NONE);
+    assert_int_not_equal(order_enter(&order, (struct order_span){5, 15, false}), ORDER_NONE);
+    assert_int_equal(order_enter(&order, (struct order_span){9, 10, true}), ORDER_NONE);
+    assert_int_not_equal(order_enter(&order, (struct order_span){15, 16, true}), ORDER_NONE);
+    order_leave(&order, read);
+    assert_int_not_equal(order_enter(&order, (struct order_span){0, 5, true}), ORDER_NONE);
+}
+
+static void full_order_table_refuses(void **state)
+{
+    (void)state;
+    struct order order;
+    order_init(&order);
+    for (unsigned i = 0; i < ORDER_SPANS; i++)
+        assert_int_not_equal(order_enter(&order, (struct order_span){i, i + 1, true}), ORDER_NONE);
+    assert_int_equal(order_enter(&order, (struct order_span){99, 100, false}), ORDER_NONE);
+}
+
+/* ---- pool ---- */
+
+static void pool_keeps_what_it_shall(void **state)
+{
+    (void)state;
+    uint8_t *arena = malloc(4 * POOL_SLICE_BYTES);
+    assert_non_null(arena);
+    struct pool pool;
+    memset(&pool, 0xff, sizeof(pool));
+    pool_init(&pool, arena, 4);
+    uint8_t *one = pool_take(&pool, 2);
+    uint8_t *two = pool_take(&pool, 2);
+    assert_non_null(one);
+    assert_non_null(two);
+    assert_null(pool_take(&pool, 2));
+    pool_give(&pool, one);
+    assert_ptr_equal(pool_take(&pool, 2), one);
+    free(arena);
+}
+
+/* ---- deferred calls ---- */
+
+struct counter {
+    struct deferred deferred; /* first */
+    struct deferred_list *list;
+    unsigned ran;
+    bool again;
+};
+
+static void count(struct deferred *d)
+{
+    struct counter *c = (struct counter *)d;
+    c->ran++;
+    if (c->again)
+        deferred_add(c->list, d);
+}
+
+static void deferred_call_runs_once_and_what_it_adds_waits(void **state)
+{
+    (void)state;
+    struct deferred_list list;
+    deferred_list_init(&list);
+    struct counter c = {.list = &list, .again = true};
+    deferred_init(&c.deferred, count);
+    deferred_add(&list, &c.deferred);
+    deferred_add(&list, &c.deferred);
+    assert_int_equal(deferred_run(&list), 1);
+    assert_int_equal(c.ran, 1);
+    assert_true(deferred_pending(&list));
+}
+
+static void cancelled_call_does_not_run(void **state)
+{
+    (void)state;
+    struct deferred_list list;
+    deferred_list_init(&list);
+    struct counter a = {.list = &list}, b = {.list = &list};
+    deferred_init(&a.deferred, count);
+    deferred_init(&b.deferred, count);
+    deferred_add(&list, &a.deferred);
+    deferred_add(&list, &b.deferred);
+    deferred_cancel(&list, &b.deferred);
+    deferred_cancel(&list, &b.deferred);
+    assert_int_equal(deferred_run(&list), 1);
+    assert_int_equal(b.ran, 0);
+    deferred_add(&list, &b.deferred);
+    assert_int_equal(deferred_run(&list), 1);
+    assert_int_equal(b.ran, 1);
+}
+
+/* ---- identity and local answers ---- */
+
+static struct disk_identity disk_of(const char *serial, uint64_t blocks, uint32_t block_bytes)
+{
+    struct disk_identity disk;
+    memset(&disk, 0, sizeof(disk));
+    disk.inquiry_bytes = 36;
+    disk.blocks = blocks;
+    disk.block_bytes = block_bytes;
+    disk.vpd[0].code = 0x80;
+    disk.vpd[0].bytes = (uint8_t)(4 + strlen(serial));
+    memcpy(disk.vpd[0].data + 4, serial, strlen(serial));
+    disk.vpd_count = 1;
+    return disk;
+}
+
+static void disks_differ_by_serial_number(void **state)
+{
+    (void)state;
+    struct disk_identity a = disk_of("one", 10, 512), b = disk_of("two", 10, 512);
+    assert_false(disk_same(&a, &b));
+    b = disk_of("one", 20, 512);
+    assert_true(disk_same(&a, &b));
+    b.vpd_count = 0;
+    assert_false(disk_same(&a, &b));
+}
+
+static void disk_with_a_damaged_designator_list_still_has_a_name(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("serial", 10, 512);
+    disk.vpd[1] = (struct disk_vpd){.code = 0x83, .bytes = 9};
+    memcpy(disk.vpd[1].data, "\0\x83\0\x05\x02\x01\0\xff\x41", 9);
+    disk.vpd_count = 2;
+    char name[32];
+    assert_string_equal(disk_name(&disk, name, sizeof(name)), "serial");
+}
+
+static void capacity10_of_a_large_disk_points_to_capacity16(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("big", 6ULL << 31, 512);
+    struct local_view view = {.disk = &disk};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    const uint8_t cdb[16] = {OP_READ_CAPACITY_10};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_true(get_be32(reply.data) == UINT32_MAX);
+}
+
+static void mode_sense_tells_the_targets_write_cache(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("wce", 10, 512);
+    disk.has_caching_page = true;
+    disk.caching_page[2] = 4;
+    struct local_view view = {.disk = &disk};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    const uint8_t cdb[16] = {OP_MODE_SENSE_6, 0, 0x3f, 0, 192};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.data[0] + 1u, reply.bytes);
+    assert_int_equal(reply.data[4], 0x08);
+    assert_int_equal(reply.data[6] & 4, 4);
+}
+
+static void prevent_is_refused_and_allow_is_not(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 10, 512);
+    struct local_view view = {.disk = &disk};
+    struct local_reply reply;
+    uint8_t cdb[16] = {OP_PREVENT_ALLOW, 0, 0, 0, 1};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.sense.key, SENSE_ILLEGAL_REQUEST);
+    cdb[4] = 0;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.sense.key, SENSE_NO_SENSE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(read6_of_zero_blocks_means_256),
+        cmocka_unit_test(read16_has_a_64_bit_address),
+        cmocka_unit_test(protection_information_makes_the_length_the_hosts),
+        cmocka_unit_test(verify_without_bytchk_moves_nothing),
+        cmocka_unit_test(write_same_moves_one_block_or_none),
+        cmocka_unit_test(compare_and_write_moves_its_blocks_twice),
+        cmocka_unit_test(unknown_opcode_is_alone_and_never_repeated),
+        cmocka_unit_test(set_range_keeps_all_but_the_range),
+        cmocka_unit_test(every_opcode_decodes_to_the_length_of_its_group),
+        cmocka_unit_test(sense_is_read_back_from_both_formats),
+        cmocka_unit_test(truncated_sense_is_not_read_beyond_its_end),
+        cmocka_unit_test(reads_overlap_and_writes_do_not),
+        cmocka_unit_test(full_order_table_refuses),
+        cmocka_unit_test(pool_keeps_what_it_shall),
+        cmocka_unit_test(deferred_call_runs_once_and_what_it_adds_waits),
+        cmocka_unit_test(cancelled_call_does_not_run),
+        cmocka_unit_test(disks_differ_by_serial_number),
+        cmocka_unit_test(disk_with_a_damaged_designator_list_still_has_a_name),
+        cmocka_unit_test(capacity10_of_a_large_disk_points_to_capacity16),
+        cmocka_unit_test(mode_sense_tells_the_targets_write_cache),
+        cmocka_unit_test(prevent_is_refused_and_allow_is_not),
+    };
+    return cmocka_run_group_tests_name("bridge parts", tests, NULL, NULL);
+}
