@@ -133,10 +133,9 @@ uint64_t control_next_timeout_us(const struct control *control)
 
 void control_run_timeouts(struct control *control)
 {
-    uint64_t next_us = control_next_timeout_us(control);
-    uint64_t now_us;
-    if (next_us == LOOP_NEVER || (now_us = loop_now_us()) < next_us)
+    if (control_next_timeout_us(control) == LOOP_NEVER)
         return;
+    uint64_t now_us = loop_now_us();
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         struct control_client *client = &control->clients[i];
         if (client->watch.fd >= 0 && client->deadline_us <= now_us)

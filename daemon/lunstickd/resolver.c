@@ -79,8 +79,8 @@ static void answer_ready(void *ctx, short revents)
 {
     struct resolver *r = ctx;
     (void)revents;
-    ssize_t n = read(r->watch.fd, r->answer + r->answer_bytes,
-                     RESOLVER_TEXT_BYTES - r->answer_bytes);
+    ssize_t n =
+        read(r->watch.fd, r->answer + r->answer_bytes, RESOLVER_TEXT_BYTES - r->answer_bytes);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0) {

@@ -135,8 +135,10 @@ static void write_filter(uint32_t arch, const char *condition)
         check(-errno, "fclose");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc != 2 || !freopen(argv[1], "w", stdout))
+        check(-EINVAL, "the header to write");
     printf("/* Made by seccomp_gen.c; needs linux/filter.h. */\n");
     write_filter(SCMP_ARCH_X86_64, "#if defined(__x86_64__)");
     write_filter(SCMP_ARCH_AARCH64, "#elif defined(__aarch64__)");

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "parent.h"
+
+#include "bridge/deferred.h"
+#include "child.h"
+#include "gadget/gadget.h"
+#include "log.h"
+#include "loop.h"
+#include "notify.h"
+#include "privsep.h"
+#include "resolver.h"
+#include "rundir.h"
+#include "sandbox.h"
+#include "secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STOP_MS            2500 /* the child's log-out, and a little more */
+#define RESTART_MIN_MS     100
+#define RESTART_MAX_MS     5000
+#define RESTART_HEALTHY_MS 60000 /* who lived that long starts again at once */
+#define BIND_RETRY_MS      2000
+
+/* What set-up of children, configfs and mounts need; all else is dropped. */
+#define PARENT_CAPABILITIES                                                                        \
+    (1ULL << CAP_SYS_ADMIN | 1ULL << CAP_CHOWN | 1ULL << CAP_FOWNER | 1ULL << CAP_DAC_OVERRIDE |   \
+     1ULL << CAP_KILL | 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP |            \
+     1ULL << CAP_SYS_CHROOT | 1ULL << CAP_IPC_LOCK | 1ULL << CAP_SYS_RESOURCE)
+
+struct parent;
+
+struct parent_lun {
+    struct parent *parent;
+    unsigned index;
+    struct resolver resolver;
+};
+
+struct parent {
+    const struct daemon_config *config;
+    struct loop loop;
+    struct deferred_list deferred; /* stays empty */
+    struct loop_watch signals, sock;
+    struct parent_lun luns[BOT_LUNS_MAX];
+    struct gadget *gadget;
+    char ffs_dir[CONFIG_PATH_BYTES], empty_dir[CONFIG_PATH_BYTES];
+    int control_fd;
+    uid_t uid;
+    gid_t gid;
+
+    pid_t child; /* 0: none */
+    uint64_t child_started_us;
+    bool child_ran;   /* one reached its loop */
+    bool bind_wanted; /* by this child */
+    bool bound;
+    bool bound_once;
+    uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */
+    uint32_t restart_ms;
+    bool stopping;
+    int exit_code;
+};
+
+static struct parent the_parent;
+
+static void finish(struct parent *p, int exit_code)
+{
+    if (!p->loop.stop)
+        p->exit_code = exit_code;
+    p->loop.stop = true;
+}
+
+/* ---- the child ---- */
+
+static void kill_child(struct parent *p)
+{
+    if (p->child > 0)
+        (void)kill(p->child, SIGKILL);
+}
+
+static void send_child(struct parent *p, const struct privsep_msg *msg)
+{
+    int rc = p->sock.fd < 0 ? -EPIPE : privsep_send(p->sock.fd, msg);
+    /* At its end of file or when it does not read; SIGCHLD does the rest. */
+    if (rc < 0)
+        kill_child(p);
+}
+
+static bool send_secrets(struct parent *p)
+{
+    for (unsigned i = 0; i < p->config->lun_count; i++) {
+        struct lun_secrets secrets;
+        struct privsep_msg msg;
+        char why[CONFIG_WHY_BYTES];
+        if (!secrets_load(&secrets, &p->config->luns[i], why)) {
+            log_text(LUN_LOG_ERROR, why);
+            return false;
+        }
+        privsep_init(&msg, PRIVSEP_SECRETS);
+        msg.lun = (uint8_t)i;
+        privsep_text(&msg, 0, secrets.secret);
+        privsep_text(&msg, 1, secrets.target_secret);
+        send_child(p, &msg);
+        secrets_wipe(&secrets);
+        explicit_bzero(&msg, sizeof msg);
+    }
+    return true;
+}
+
+static int fork_child(struct parent *p)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    const struct child_start start = {
+        .config = p->config,
+        .sock = pair[1],
+        .uid = p->uid,
+        .gid = p->gid,
+        .root_dir = p->empty_dir,
+        .parent = getpid(),
+        .again = p->bound_once,
+    };
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(child_main(&start));
+    int error = errno;
+    (void)close(pair[1]);
+    if (pid < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+        (void)close(pair[0]);
+        return -error;
+    }
+    p->child = pid;
+    p->sock.fd = pair[0];
+    p->child_started_us = loop_now_us();
+    p->bind_wanted = false;
+    p->bind_at_us = LOOP_NEVER;
+    return 0;
+}
+
+/* A new child with all it needs to begin; ep0 is open and leaves the parent. */
+static int start_child(struct parent *p)
+{
+    struct privsep_msg msg;
+    int rc = fork_child(p);
+    if (rc == 0) {
+        privsep_init(&msg, PRIVSEP_START);
+        privsep_text(&msg, 0, gadget_udc(p->gadget));
+        msg.fds[0] = gadget_ep0_fd(p->gadget);
+        msg.fds[1] = p->control_fd;
+        send_child(p, &msg);
+        if (!send_secrets(p))
+            kill_child(p);
+    }
+    gadget_close_ep0(p->gadget);
+    return rc;
+}
+
+static void plan_restart(struct parent *p)
+{
+    if (loop_now_us() - p->child_started_us > RESTART_HEALTHY_MS * 1000ULL)
+        p->restart_ms = RESTART_MIN_MS;
+    log_printf(LUN_LOG_WARNING, "starting the child process again in %u ms", p->restart_ms);
+    p->restart_at_us = loop_now_us() + p->restart_ms * 1000ULL;
+    p->restart_ms = p->restart_ms * 2 < RESTART_MAX_MS ? p->restart_ms * 2 : RESTART_MAX_MS;
+}
+
+static void restart(struct parent *p)
+{
+    char why[GADGET_WHY_BYTES];
+    p->restart_at_us = LOOP_NEVER;
+    if (gadget_reopen(p->gadget, why) != GADGET_OK) {
+        log_text(LUN_LOG_ERROR, why);
+        plan_restart(p);
+        return;
+    }
+    int rc = start_child(p);
+    if (rc < 0) {
+        log_printf(LUN_LOG_ERROR, "cannot start a process: %s", strerror(-rc));
+        plan_restart(p);
+    }
+}
+
+static void log_death(int status)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        log_text(LUN_LOG_ERROR, "the child process made a system call that its filter forbids");
+    else if (WIFSIGNALED(status))
+        log_printf(LUN_LOG_ERROR, "the child process was ended by signal %d (%s)", WTERMSIG(status),
+                   strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == CHILD_EXIT_BROKEN || WEXITSTATUS(status) > CHILD_EXIT_BROKEN)
+        log_printf(LUN_LOG_ERROR, "the child process ended with status %d", WEXITSTATUS(status));
+}
+
+static void child_died(struct parent *p, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_EXIT_BROKEN;
+    p->child = 0;
+    (void)close(p->sock.fd);
+    p->sock.fd = -1;
+    p->bind_at_us = LOOP_NEVER;
+    for (unsigned i = 0; i < p->config->lun_count; i++)
+        resolver_cancel(&p->luns[i].resolver);
+    gadget_unbind(p->gadget);
+    p->bound = false;
+    if (!p->stopping)
+        log_death(status);
+
+    if (p->stopping || code == CHILD_EXIT_STOPPED)
+        finish(p, 0);
+    else if (code == CHILD_EXIT_TRANSIENT || code == CHILD_EXIT_PERMANENT)
+        finish(p, code);
+    else if (p->config->once || !p->child_ran)
+        finish(p, 1);
+    else
+        plan_restart(p);
+}
+
+/* ---- what the child asks for ---- */
+
+static void hand_over_endpoints(struct parent *p)
+{
+    struct privsep_msg msg;
+    char why[GADGET_WHY_BYTES];
+    privsep_init(&msg, PRIVSEP_ENDPOINTS);
+    if (gadget_open_endpoints(p->gadget, &msg.fds[0], &msg.fds[1], why) != GADGET_OK) {
+        log_text(LUN_LOG_ERROR, why);
+        kill_child(p);
+        return;
+    }
+    send_child(p, &msg);
+    /* The child's death alone must close FunctionFS. */
+    (void)close(msg.fds[0]);
+    (void)close(msg.fds[1]);
+}
+
+static void tell_bound(struct parent *p, const char *why)
+{
+    struct privsep_msg msg;
+    privsep_init(&msg, PRIVSEP_BOUND);
+    msg.number = p->bound;
+    privsep_text(&msg, 0, why);
+    send_child(p, &msg);
+}
+
+static void bind_gadget(struct parent *p)
+{
+    char why[GADGET_WHY_BYTES] = "";
+    p->bind_at_us = LOOP_NEVER;
+    if (p->bound || p->stopping || !p->bind_wanted)
+        return;
+    if (gadget_bind(p->gadget, why) == GADGET_OK) {
+        p->bound = true;
+        p->bound_once = true;
+        log_printf(LUN_LOG_INFO, "the disk is on the USB port (%s)", gadget_udc(p->gadget));
+    } else {
+        log_text(LUN_LOG_ERROR, why);
+        if (!p->bound_once)
+            finish(p, 1);
+        p->bind_at_us = loop_now_us() + BIND_RETRY_MS * 1000ULL;
+    }
+    tell_bound(p, why);
+}
+
+static void unbind_gadget(struct parent *p)
+{
+    p->bind_wanted = false;
+    p->bind_at_us = LOOP_NEVER;
+    if (p->bound)
+        gadget_unbind(p->gadget);
+    p->bound = false;
+    tell_bound(p, "");
+}
+
+static void resolve_name(struct parent *p, const struct privsep_msg *msg)
+{
+    if (msg->lun < p->config->lun_count)
+        resolver_ask(&p->luns[msg->lun].resolver, p->config->luns[msg->lun].address.host,
+                     msg->number);
+}
+
+static void name_resolved(void *ctx, const char *numeric, const char *why)
+{
+    struct parent_lun *l = ctx;
+    struct privsep_msg msg;
+    privsep_init(&msg, PRIVSEP_RESOLVED);
+    msg.lun = (uint8_t)l->index;
+    if (numeric)
+        privsep_text(&msg, 0, numeric);
+    else
+        privsep_text(&msg, 1, why);
+    send_child(l->parent, &msg);
+}
+
+/* The sentence comes from the child: one line of it, or it could speak in the
+ * service manager's protocol. */
+static void report_status(struct parent *p, const struct privsep_msg *msg)
+{
+    char text[PRIVSEP_TEXT_BYTES + 32];
+    int head = snprintf(text, sizeof text, "%sSTATUS=", p->child_ran ? "" : "READY=1\n");
+    (void)snprintf(text + head, sizeof text - (size_t)head, "%s", msg->text[0]);
+    for (char *c = text + head; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    notify_send(text);
+    p->child_ran = true;
+}
+
+static void sock_ready(void *ctx, short revents)
+{
+    struct parent *p = ctx;
+    struct privsep_msg msg;
+    (void)revents;
+    int rc = privsep_recv(p->sock.fd, &msg);
+    if (rc == -EAGAIN || rc == -EINTR)
+        return;
+    if (rc < 0 || !privsep_from_child(msg.type)) {
+        if (rc != -EPIPE)
+            log_text(LUN_LOG_ERROR, "the child process sent nonsense: ending it");
+        for (unsigned i = 0; rc == 0 && i < PRIVSEP_FDS_MAX; i++)
+            if (msg.fds[i] >= 0)
+                (void)close(msg.fds[i]);
+        p->sock.events = 0;
+        kill_child(p);
+        return;
+    }
+    switch ((int)msg.type) {
+    case PRIVSEP_DESCRIPTORS_WRITTEN:
+        hand_over_endpoints(p);
+        break;
+    case PRIVSEP_BIND:
+        p->bind_wanted = true;
+        bind_gadget(p);
+        break;
+    case PRIVSEP_UNBIND:
+        unbind_gadget(p);
+        break;
+    case PRIVSEP_RESOLVE:
+        resolve_name(p, &msg);
+        break;
+    case PRIVSEP_STATUS:
+        report_status(p, &msg);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- signals and time ---- */
+
+/* The host sees the cable pulled first; then nothing new comes, and the child
+ * logs out. A second signal does not wait for that. */
+static void stop(struct parent *p)
+{
+    struct privsep_msg msg;
+    if (p->stopping) {
+        kill_child(p);
+        return;
+    }
+    p->stopping = true;
+    p->restart_at_us = LOOP_NEVER;
+    p->bind_at_us = LOOP_NEVER;
+    notify_send("STOPPING=1");
+    log_text(LUN_LOG_INFO, "stopping");
+    if (p->bound)
+        gadget_unbind(p->gadget);
+    p->bound = false;
+    if (p->child == 0) {
+        finish(p, 0);
+        return;
+    }
+    privsep_init(&msg, PRIVSEP_STOP);
+    send_child(p, &msg);
+    p->kill_at_us = loop_now_us() + STOP_MS * 1000ULL;
+}
+
+static void reap(struct parent *p)
+{
+    pid_t pid;
+    int status;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        if (pid == p->child)
+            child_died(p, status);
+}
+
+static void signal_ready(void *ctx, short revents)
+{
+    struct parent *p = ctx;
+    struct signalfd_siginfo info;
+    (void)revents;
+    if (read(p->signals.fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (info.ssi_signo == SIGCHLD)
+        reap(p);
+    else
+        stop(p);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t prepare(void *ctx)
+{
+    struct parent *p = ctx;
+    uint64_t next_us = earlier(p->bind_at_us, earlier(p->restart_at_us, p->kill_at_us));
+    for (unsigned i = 0; i < p->config->lun_count; i++)
+        next_us = earlier(next_us, p->luns[i].resolver.deadline_us);
+    return next_us;
+}
+
+static void timers(void *ctx)
+{
+    struct parent *p = ctx;
+    uint64_t now_us = loop_now_us();
+    for (unsigned i = 0; i < p->config->lun_count; i++)
+        resolver_run_timeout(&p->luns[i].resolver);
+    if (now_us >= p->kill_at_us) {
+        p->kill_at_us = LOOP_NEVER;
+        log_text(LUN_LOG_WARNING, "the child process did not log out in time");
+        kill_child(p);
+    }
+    if (now_us >= p->bind_at_us)
+        bind_gadget(p);
+    if (now_us >= p->restart_at_us)
+        restart(p);
+}
+
+/* ---- set-up and tear-down ---- */
+
+static int watch_signals(struct parent *p)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    p->signals = (struct loop_watch){.fd = fd, .events = POLLIN, .ready = signal_ready, .ctx = p};
+    return loop_add(&p->loop, &p->signals);
+}
+
+/* A missing or open secret file is told before anything is made. */
+static bool check_secrets(const struct daemon_config *config)
+{
+    for (unsigned i = 0; i < config->lun_count; i++) {
+        struct lun_secrets secrets;
+        char why[CONFIG_WHY_BYTES];
+        bool good = secrets_load(&secrets, &config->luns[i], why);
+        secrets_wipe(&secrets);
+        if (why[0])
+            log_text(good ? LUN_LOG_WARNING : LUN_LOG_ERROR, why);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static enum gadget_error create_gadget(struct parent *p)
+{
+    const struct daemon_config *config = p->config;
+    const struct gadget_config gc = {
+        .scheme_path = config->scheme_path,
+        .name = config->name,
+        .serial = config->serial,
+        .udc = config->udc[0] ? config->udc : NULL,
+        .ffs_dir = p->ffs_dir,
+        .ffs_uid = p->uid,
+        .ffs_gid = p->gid,
+    };
+    char why[GADGET_WHY_BYTES] = "";
+    enum gadget_error error = gadget_create(&gc, &p->gadget, why);
+    if (error != GADGET_OK)
+        log_text(LUN_LOG_ERROR, why);
+    /* Of a living daemon of this name nothing is touched. */
+    if (error != GADGET_OK && error != GADGET_EXISTS) {
+        rundir_clear(config->run_dir);
+        rundir_remove(config->run_dir);
+    }
+    return error;
+}
+
+static void choose_user(struct parent *p)
+{
+    if (!sandbox_user(p->config->user, &p->uid, &p->gid))
+        log_printf(LUN_LOG_INFO, "there is no user %s: the child process becomes %u",
+                   p->config->user, (unsigned)p->uid);
+}
+
+static int fail(const char *what, int rc)
+{
+    log_printf(LUN_LOG_ERROR, "%s: %s", what, strerror(-rc));
+    return 1;
+}
+
+/* 0, or the exit status, after which tear_down() removes what was made. */
+static int set_up(struct parent *p)
+{
+    const struct daemon_config *config = p->config;
+    if (geteuid() != 0) {
+        log_text(LUN_LOG_ERROR, "must be started by root: it makes the USB gadget (try sudo)");
+        return 2;
+    }
+    if (!check_secrets(config))
+        return 2;
+    int rc = notify_open();
+    if (rc < 0)
+        log_printf(LUN_LOG_WARNING, "the service manager's NOTIFY_SOCKET: %s", strerror(-rc));
+    rc = watch_signals(p);
+    if (rc < 0)
+        return fail("signals", rc);
+    choose_user(p);
+    for (unsigned i = 0; i < config->lun_count; i++) {
+        struct parent_lun *l = &p->luns[i];
+        l->parent = p;
+        l->index = i;
+        l->resolver.done = name_resolved;
+        l->resolver.ctx = l;
+        rc = resolver_init(&l->resolver, &p->loop, p->uid, p->gid);
+        if (rc < 0)
+            return fail("resolver", rc);
+    }
+    rc = rundir_make(config->run_dir);
+    if (rc < 0)
+        return fail(config->run_dir, rc);
+    enum gadget_error error = create_gadget(p);
+    if (error != GADGET_OK)
+        return error == GADGET_BAD_SCHEME ? 2 : 1;
+    p->control_fd = rundir_listen(config->run_dir, config->user);
+    if (p->control_fd < 0)
+        return fail("control socket", p->control_fd);
+    rc = start_child(p);
+    if (rc < 0)
+        return fail("cannot start a process", rc);
+    rc = sandbox_keep_capabilities(PARENT_CAPABILITIES);
+    return rc < 0 ? fail("capabilities", rc) : 0;
+}
+
+static void tear_down(struct parent *p)
+{
+    if (p->child > 0) {
+        kill_child(p);
+        while (waitpid(p->child, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    for (unsigned i = 0; i < p->config->lun_count; i++)
+        if (p->luns[i].parent)
+            resolver_cancel(&p->luns[i].resolver);
+    while (waitpid(-1, NULL, 0) > 0) {
+    }
+    if (p->gadget) {
+        rundir_clear(p->config->run_dir);
+        gadget_destroy(p->gadget); /* and lets go of the lock */
+        rundir_remove(p->config->run_dir);
+    }
+    if (p->control_fd >= 0)
+        (void)close(p->control_fd);
+    if (p->sock.fd >= 0)
+        (void)close(p->sock.fd);
+    if (p->signals.fd >= 0)
+        (void)close(p->signals.fd);
+    notify_close();
+}
+
+int parent_main(const struct daemon_config *config)
+{
+    struct parent *p = &the_parent;
+    p->config = config;
+    p->control_fd = -1;
+    p->signals.fd = -1;
+    p->bind_at_us = p->restart_at_us = p->kill_at_us = LOOP_NEVER;
+    p->restart_ms = RESTART_MIN_MS;
+    (void)umask(022);
+    (void)rundir_path(p->ffs_dir, config->run_dir, RUNDIR_FFS);
+    (void)rundir_path(p->empty_dir, config->run_dir, RUNDIR_EMPTY);
+    deferred_list_init(&p->deferred);
+    loop_init(&p->loop, &p->deferred, prepare, timers, p);
+    p->sock = (struct loop_watch){.fd = -1, .events = POLLIN, .ready = sock_ready, .ctx = p};
+    int exit_code = loop_add(&p->loop, &p->sock) < 0 ? 1 : set_up(p);
+    if (exit_code == 0) {
+        int rc = loop_run(&p->loop);
+        exit_code = rc < 0 ? fail("event loop", rc) : p->exit_code;
+    }
+    tear_down(p);
+    return exit_code;
+}

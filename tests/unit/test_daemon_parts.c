@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The loop, the log and the service manager's protocol. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/lunstickd/log.h"
+#include "daemon/lunstickd/loop.h"
+#include "daemon/lunstickd/notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct bench {
+    struct deferred_list deferred;
+    struct loop loop;
+    struct loop_watch watches[2];
+    int pipe_fds[2][2];
+    unsigned ready[2], timers;
+    uint64_t due_us;
+    struct deferred call;
+    unsigned calls, calls_left;
+};
+
+static uint64_t prepare(void *ctx)
+{
+    const struct bench *b = ctx;
+    return b->due_us;
+}
+
+static void timers(void *ctx)
+{
+    struct bench *b = ctx;
+    b->timers++;
+}
+
+static void first_ready(void *ctx, short revents)
+{
+    struct bench *b = ctx;
+    assert_true(revents & POLLIN);
+    b->ready[0]++;
+    loop_remove(&b->loop, &b->watches[1]);
+}
+
+static void second_ready(void *ctx, short revents)
+{
+    struct bench *b = ctx;
+    (void)revents;
+    b->ready[1]++;
+}
+
+static void run_call(struct deferred *d)
+{
+    struct bench *b = (struct bench *)((char *)d - offsetof(struct bench, call));
+    b->calls++;
+    if (--b->calls_left)
+        deferred_add(&b->deferred, d);
+}
+
+static int make_bench(void **state)
+{
+    static struct bench b;
+    memset(&b, 0, sizeof b);
+    memset(&b.loop, 0xa5, sizeof b.loop);
+    deferred_list_init(&b.deferred);
+    deferred_init(&b.call, run_call);
+    loop_init(&b.loop, &b.deferred, prepare, timers, &b);
+    for (unsigned i = 0; i < 2; i++) {
+        if (pipe(b.pipe_fds[i]) < 0)
+            return -1;
+        b.watches[i] = (struct loop_watch){.fd = b.pipe_fds[i][0],
+                                           .events = POLLIN,
+                                           .ready = i ? second_ready : first_ready,
+                                           .ctx = &b};
+        if (loop_add(&b.loop, &b.watches[i]) < 0)
+            return -1;
+    }
+    *state = &b;
+    return 0;
+}
+
+static int free_bench(void **state)
+{
+    const struct bench *b = *state;
+    for (unsigned i = 0; i < 4; i++)
+        (void)close(b->pipe_fds[i / 2][i % 2]);
+    return 0;
+}
+
+static void a_ready_descriptor_is_called(void **state)
+{
+    struct bench *b = *state;
+    b->due_us = LOOP_NEVER;
+    assert_int_equal(write(b->pipe_fds[1][1], "x", 1), 1);
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_int_equal(b->ready[0], 0);
+    assert_int_equal(b->ready[1], 1);
+    assert_int_equal(b->timers, 1);
+}
+
+static void a_watch_removed_in_the_same_turn_is_not_called(void **state)
+{
+    struct bench *b = *state;
+    b->due_us = LOOP_NEVER;
+    assert_int_equal(write(b->pipe_fds[0][1], "x", 1), 1);
+    assert_int_equal(write(b->pipe_fds[1][1], "x", 1), 1);
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_int_equal(b->ready[0], 1);
+    assert_int_equal(b->ready[1], 0);
+}
+
+static void a_turn_ends_when_its_time_has_come(void **state)
+{
+    struct bench *b = *state;
+    uint64_t start_us = loop_now_us();
+    b->due_us = start_us + 20000;
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_in_range(loop_now_us() - start_us, 20000, 5000000);
+    assert_int_equal(b->timers, 1);
+}
+
+static void deferred_calls_run_before_the_wait_until_none_is_left(void **state)
+{
+    struct bench *b = *state;
+    b->due_us = 0;
+    b->calls_left = 5;
+    deferred_add(&b->deferred, &b->call);
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_int_equal(b->calls, 5);
+}
+
+static void endless_deferred_calls_do_not_starve_descriptors(void **state)
+{
+    struct bench *b = *state;
+    b->due_us = LOOP_NEVER;
+    b->calls_left = 0; /* wraps: practically for ever */
+    deferred_add(&b->deferred, &b->call);
+    assert_int_equal(write(b->pipe_fds[1][1], "x", 1), 1);
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_int_equal(b->ready[1], 1);
+}
+
+static void a_descriptor_of_minus_one_is_not_watched(void **state)
+{
+    struct bench *b = *state;
+    b->due_us = 0;
+    b->watches[0].fd = b->watches[1].fd = -1;
+    assert_int_equal(loop_turn(&b->loop), 0);
+    assert_int_equal(b->ready[0] + b->ready[1], 0);
+}
+
+static void a_full_loop_refuses_one_more(void **state)
+{
+    struct bench *b = *state;
+    static struct loop_watch more[LOOP_WATCHES_MAX];
+    for (unsigned i = 2; i < LOOP_WATCHES_MAX; i++)
+        assert_int_equal(loop_add(&b->loop, &more[i]), 0);
+    assert_int_equal(loop_add(&b->loop, &more[0]), -ENOSPC);
+}
+
+static void a_log_line_names_program_and_level(void **state)
+{
+    char line[LOG_LINE_BYTES];
+    (void)state;
+    (void)log_format(line, LUN_LOG_WARNING, "too late", "lunstickd", false);
+    assert_string_equal(line, "lunstickd: warning: too late\n");
+    (void)log_format(line, LUN_LOG_INFO, "in time", "lunstickd", false);
+    assert_string_equal(line, "lunstickd: in time\n");
+}
+
+static void a_line_for_the_journal_carries_its_level(void **state)
+{
+    char line[LOG_LINE_BYTES];
+    (void)state;
+    (void)log_format(line, LUN_LOG_ERROR, "no", "lunstickd", true);
+    assert_string_equal(line, "<3>no\n");
+}
+
+static void a_peer_cannot_forge_log_lines(void **state)
+{
+    char line[LOG_LINE_BYTES];
+    (void)state;
+    (void)log_format(line, LUN_LOG_INFO, "a\n<3>b\033[2J", "p", false);
+    assert_string_equal(line, "p: a?<3>b?[2J\n");
+}
+
+static void an_endless_line_is_cut(void **state)
+{
+    char line[LOG_LINE_BYTES], text[2 * LOG_LINE_BYTES];
+    (void)state;
+    memset(line, 0xa5, sizeof line);
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    size_t length = log_format(line, LUN_LOG_INFO, text, "p", false);
+    assert_int_equal(length, strlen(line));
+    assert_in_range(length, LOG_LINE_BYTES - 8, LOG_LINE_BYTES - 1);
+    assert_int_equal(line[length - 1], '\n');
+}
+
+static void the_service_manager_is_told(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof address;
+    char text[128];
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    size_t name_bytes = size - offsetof(struct sockaddr_un, sun_path);
+    memcpy(text, address.sun_path, name_bytes);
+    text[0] = '@';
+    text[name_bytes] = 0;
+    assert_int_equal(setenv("NOTIFY_SOCKET", text, 1), 0);
+    assert_int_equal(notify_open(), 0);
+    assert_null(getenv("NOTIFY_SOCKET"));
+    notify_send("READY=1\nSTATUS=waits");
+    ssize_t n = recv(fd, text, sizeof text - 1, 0);
+    assert_true(n > 0);
+    text[n] = 0;
+    assert_string_equal(text, "READY=1\nSTATUS=waits");
+    notify_close();
+    notify_send("nobody hears this");
+    assert_int_equal(recv(fd, text, sizeof text, 0), -1);
+    (void)close(fd);
+}
+
+static void without_a_service_manager_nothing_is_wrong(void **state)
+{
+    (void)state;
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    assert_int_equal(notify_open(), 0);
+    assert_int_equal(setenv("NOTIFY_SOCKET", "relative", 1), 0);
+    assert_int_equal(notify_open(), -EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, free_bench)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_ready_descriptor_is_called),
+        TEST(a_watch_removed_in_the_same_turn_is_not_called),
+        TEST(a_turn_ends_when_its_time_has_come),
+        TEST(deferred_calls_run_before_the_wait_until_none_is_left),
+        TEST(endless_deferred_calls_do_not_starve_descriptors),
+        TEST(a_descriptor_of_minus_one_is_not_watched),
+        TEST(a_full_loop_refuses_one_more),
+        cmocka_unit_test(a_log_line_names_program_and_level),
+        cmocka_unit_test(a_line_for_the_journal_carries_its_level),
+        cmocka_unit_test(a_peer_cannot_forge_log_lines),
+        cmocka_unit_test(an_endless_line_is_cut),
+        cmocka_unit_test(the_service_manager_is_told),
+        cmocka_unit_test(without_a_service_manager_nothing_is_wrong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
