@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# tests/run.sh [unit|target|vm|all]: installs what the tests need, builds, runs
+# them, prints each test as it ends, and closes with the count.
+#
+#   unit    the pure parts; no root, no network, no QEMU; seconds
+#   target  real iSCSI targets on loopback, wrong use, sanitizers, valgrind
+#   vm      the simulated Pi and real USB hosts
+#   all     the three, the style checks and the fuzzers (the default)
+#
+# Exit status: 0 all passed; 1 something failed, or, with CI set, was skipped;
+# 2 wrong use. FUZZ_SECONDS (default 20) is the time of each fuzzer.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=../hw/common.sh
+. hw/common.sh
+. tests/lib.sh
+
+what=${1:-all}
+case $what in
+unit | target | vm | all) ;;
+*) die "unknown group \"$what\"" "tests/run.sh [unit|target|vm|all]" 2 ;;
+esac
+
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+trap 'exit 130' INT TERM
+
+# group NAME BUDGET_SECONDS COMMAND...: shows the command's lines as they come,
+# counts its tests, and holds its time against the budget.
+group() {
+    local name=$1 budget=$2 start=$SECONDS status=0
+    shift 2
+    say "== $name"
+    "$@" | tee -a "$results" || status=$?
+    if [ "$status" -ne 0 ]; then
+        fail "$name" "ended with exit $status" | tee -a "$results"
+    fi
+    say "== $name: $((SECONDS - start)) s of $budget s"
+}
+
+build() {
+    local preset
+    for preset; do
+        say "building $preset"
+        cmake --preset "$preset" >"$LUNSTICK_CACHE/configure-$preset.log" 2>&1 ||
+            { tail -n 20 "$LUNSTICK_CACHE/configure-$preset.log" >&2
+              die "cmake --preset $preset failed" "see the lines above"; }
+        cmake --build --preset "$preset" >"$LUNSTICK_CACHE/build-$preset.log" 2>&1 ||
+            { grep -E 'error|FAILED' -A5 "$LUNSTICK_CACHE/build-$preset.log" | head -n 60 >&2
+              die "the build of preset $preset failed" "see $LUNSTICK_CACHE/build-$preset.log"; }
+    done
+}
+
+# Every unit test program of the given presets.
+unit_tests() {
+    local preset program
+    for preset; do
+        for program in "build/$preset"/tests/unit/test_*; do
+            [ -f "$program" ] && [ -x "$program" ] || continue
+            cmocka "unit $preset ${program##*/}" timeout 60 "$program"
+        done
+    done
+}
+
+style() {
+    local sources
+    mapfile -t sources < <(git ls-files '*.c' '*.h')
+    check "style clang-format" clang-format --dry-run -Werror "${sources[@]}"
+    mapfile -t sources < <(git ls-files 'bridge/*.c' 'gadget/*.c' 'initiator/*.c' 'daemon/*.c' |
+                           grep -v seccomp_gen)
+    check "style clang-tidy" tidy "${sources[@]}"
+    check "style cppcheck" cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+        --enable=warning,performance,portability --suppress=missingIncludeSystem \
+        -D_GNU_SOURCE -I. bridge gadget initiator daemon
+    check "style no registry or machine names" no_foreign_names
+    mapfile -t sources < <(git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' --)
+    check "style bash -n" bash -n "${sources[@]}"
+}
+
+tidy() {
+    printf '%s\0' "$@" | xargs -0 -P2 -n6 clang-tidy --quiet -p build/clang
+}
+
+# Scripts take the mirror from the machine's apt configuration.
+no_foreign_names() {
+    local mirrors
+    mirrors=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+              grep -oE 'https?://[^/ ]+' | sed -E 's#https?://##' | sort -u || true)
+    [ -z "$mirrors" ] || ! git grep -nIF -f <(printf '%s\n' "$mirrors") -- .
+}
+
+fuzzers() {
+    local program seconds=${FUZZ_SECONDS:-20}
+    for program in build/fuzz/fuzzers/fuzz_*; do
+        check "fuzz ${program##*/} ($seconds s)" fuzz_one "$program" "$seconds"
+    done
+}
+
+fuzz_one() {
+    local work name=${1##*/}
+    work=$(mktemp -d)
+    mkdir "$work/new"
+    timeout $(($2 + 60)) "$1" -max_total_time="$2" -max_len=4096 -artifact_prefix="$work/" \
+        "$work/new" $([ ! -d "tests/fuzz/corpus/$name" ] || echo "tests/fuzz/corpus/$name") ||
+        { echo "the input is in $work"; return 1; }
+    rm -rf "$work"
+}
+
+target_tests() {
+    local preset
+    for preset in dev asan; do
+        BUILD=$PWD/build/$preset tests/cli/run.sh | sed -u "s/^\(ok\|FAIL\|skip\) /\1 cli $preset /"
+        BUILD=$PWD/build/$preset tests/target/run.sh |
+            sed -u "s/^\(ok\|FAIL\|skip\) /\1 target $preset /"
+    done
+}
+
+basics=(gcc clang cmake ninja-build pkg-config libiscsi-dev libusbgx-dev libaio-dev
+        libconfig-dev libseccomp-dev libcmocka-dev)
+need_packages "${basics[@]}"
+case $what in
+unit)
+    build dev
+    group unit 10 unit_tests dev
+    ;;
+target)
+    need_packages tgt valgrind
+    build dev asan
+    group target 300 target_tests
+    ;;
+vm)
+    hw/static/fetch
+    build musl-arm64
+    group vm 600 tests/vm/run.sh
+    ;;
+all)
+    need_packages tgt valgrind git clang-format clang-tidy cppcheck
+    hw/static/fetch
+    build dev asan clang fuzz musl-amd64 musl-arm64
+    group style 120 style
+    group unit 30 unit_tests dev asan clang
+    group fuzz 150 fuzzers
+    group target 300 target_tests
+    group vm 600 tests/vm/run.sh
+    ;;
+esac
+
+passed=$(grep -c '^ok ' "$results" || true)
+failed=$(grep -c '^FAIL ' "$results" || true)
+skipped=$(grep -c '^skip ' "$results" || true)
+[ "$failed" -eq 0 ] || { say "failed:"; grep '^FAIL ' "$results" >&2; }
+[ "$skipped" -eq 0 ] || { say "skipped:"; grep '^skip ' "$results" >&2; }
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$passed" -gt 0 ] || die "no test ran" "look for errors above"
+[ "$failed" -eq 0 ] && { [ -z "${CI:-}" ] || [ "$skipped" -eq 0 ]; }
