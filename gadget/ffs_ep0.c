@@ -109,12 +109,19 @@ int ffs_ep0_write_descriptors(int ep0_fd)
     return err;
 }
 
+/* The type of ioctl()'s second parameter: POSIX says int, glibc does not. */
+#ifdef __GLIBC__
+#define IOCTL_REQUEST(r) ((unsigned long)(r))
+#else
+#define IOCTL_REQUEST(r) ((int)(r))
+#endif
+
 int ffs_endpoint_max_packet(int endpoint_fd)
 {
     struct usb_endpoint_descriptor descriptor;
 
     memset(&descriptor, 0, sizeof(descriptor));
-    if (ioctl(endpoint_fd, FUNCTIONFS_ENDPOINT_DESC, &descriptor) < 0)
+    if (ioctl(endpoint_fd, IOCTL_REQUEST(FUNCTIONFS_ENDPOINT_DESC), &descriptor) < 0)
         return -errno;
     return from_le16(descriptor.wMaxPacketSize);
 }

@@ -24,9 +24,9 @@
 
 struct ffs_port;
 
-/* Outstanding requests per direction: enough to keep a high-speed bus busy.
- * One more is refused with -EAGAIN. */
-#define FFS_PORT_DEPTH 4
+/* Outstanding requests per direction: four of data keep a high-speed bus busy,
+ * and a CSW follows them. One more is refused with -EAGAIN. */
+#define FFS_PORT_DEPTH 5
 
 /* Opens nothing; owns ep0_fd (opened without O_NONBLOCK) from now on. Allocates
  * all that it will ever need. NULL with errno, and ep0_fd is still the caller's. */
