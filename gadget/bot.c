@@ -99,7 +99,7 @@ struct bot {
     bool csw_sent, csw_home;
 
     bool halted;      /* INVALID: nothing arrived since IN was halted */
-    bool discard_off; /* INVALID: the port takes no OUT request */
+    bool discard_off; /* INVALID: OUT requests fail, no more are made */
 
     uint8_t csw_buf[BOT_CSW_BYTES];
     uint8_t cbw_buf[CBW_BUF_BYTES];
@@ -187,7 +187,6 @@ static bool lend(struct bot *bot, struct bot_xfer *xfer)
         restart(bot, BOT_OFF);
     } else if (bot->state == BOT_INVALID) {
         bot_log(bot, LUN_LOG_WARNING, "OUT cannot be discarded", rc);
-        bot->discard_off = true;
     } else {
         fault(bot, "request refused", rc);
     }
@@ -311,6 +310,7 @@ static void accept_cbw(struct bot *bot)
     bot->covered_bytes = 0;
     bot->rooms_ended = false;
     bot->host_ended = false;
+    bot->no_halt = false;
     if (!bot_cbw_meaningful(&bot->cbw, bot->config.lun_count)) {
         bot_log(bot, LUN_LOG_INFO, "CBW not meaningful", 0);
         bot->stats.not_meaningful++;
@@ -341,9 +341,6 @@ static void step_off(struct bot *bot)
 
 static void step_idle(struct bot *bot)
 {
-    bot->halted = false;
-    bot->discard_off = false;
-    bot->no_halt = false;
     if (bot->cbw_arrived) {
         bot->cbw_arrived = false;
         accept_cbw(bot);
@@ -407,33 +404,44 @@ static void step_data_in(struct bot *bot)
     }
 }
 
-/* True once halted; the state may have changed otherwise. */
-static bool halt_in(struct bot *bot)
+/* What became of an attempt to halt IN. */
+enum halt_result { HALT_DONE, HALT_LATER, HALT_IMPOSSIBLE };
+
+/* LATER: it is tried again, or the state has changed. */
+static enum halt_result halt_in(struct bot *bot)
 {
     struct usb_port *port = bot->config.port;
     int rc = port->ops->halt(port, USB_IN);
 
     if (rc == 0)
-        return true;
+        return HALT_DONE;
     if (rc == -EAGAIN) {
         retry_later(bot, USB_IN);
-    } else if (rc == -ESHUTDOWN) {
-        restart(bot, BOT_OFF);
-    } else {
-        bot_log(bot, LUN_LOG_WARNING, "IN cannot be halted", rc);
-        bot->no_halt = true;
+        return HALT_LATER;
     }
-    return false;
+    if (rc == -ESHUTDOWN) {
+        restart(bot, BOT_OFF);
+        return HALT_LATER;
+    }
+    bot_log(bot, LUN_LOG_WARNING, "IN cannot be halted", rc);
+    return HALT_IMPOSSIBLE;
 }
 
 static void step_halt_in(struct bot *bot)
 {
     if (bot->taken > 0)
         return;
-    if (halt_in(bot))
+    switch (halt_in(bot)) {
+    case HALT_DONE:
         enter_csw(bot);
-    else if (bot->state == BOT_HALT_IN && bot->no_halt)
+        break;
+    case HALT_IMPOSSIBLE:
+        bot->no_halt = true;
         set_state(bot, BOT_DATA_IN); /* ends with a packet instead */
+        break;
+    case HALT_LATER:
+        break;
+    }
 }
 
 /* Rooms of the logical unit, in their order. A room that is no multiple of the
@@ -515,7 +523,7 @@ static void step_csw(struct bot *bot)
 static void step_invalid(struct bot *bot)
 {
     if (!bot->halted)
-        bot->halted = halt_in(bot) || bot->no_halt;
+        bot->halted = halt_in(bot) != HALT_LATER;
     if (bot->state == BOT_INVALID && !bot->cbw_xfer.lent && !bot->discard_off)
         (void)lend_cbw(bot);
 }
@@ -528,7 +536,6 @@ static void step_resetting(struct bot *bot)
     bot->first = bot->taken = bot->posted = 0;
     bot->halted = false;
     bot->discard_off = false;
-    bot->no_halt = false;
     set_state(bot, bot->after);
 }
 
@@ -737,10 +744,9 @@ static void on_disabled(void *ctx)
 static void on_bot_reset(void *ctx)
 {
     struct bot *bot = ctx;
-    bool off = bot->state == BOT_OFF || (bot->state == BOT_RESETTING && bot->after == BOT_OFF);
 
     bot->stats.resets++;
-    if (!off)
+    if (bot->state != BOT_OFF)
         restart(bot, BOT_IDLE);
     reset_luns(bot);
     step(bot);
