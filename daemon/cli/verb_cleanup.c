@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* lunstick cleanup: what a killed daemon left in configfs, mounts and /run. */
+#include "daemon/lunstickd/rundir.h"
+#include "gadget/gadget.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+int cli_cleanup(int argc, char **argv)
+{
+    static const struct cli_flag flags[] = {{NULL, NULL}};
+    char run_dir[CONFIG_PATH_BYTES], ffs_dir[CONFIG_PATH_BYTES], why[GADGET_WHY_BYTES] = "";
+    const char *name = NULL;
+    bool busy = false, had_dir;
+    int removed;
+
+    if (!cli_args(argc, argv, flags, &name))
+        return CLI_WRONG;
+    if (!name)
+        name = "lunstick";
+    if (!config_name_valid(name))
+        return cli_fail(argv[0], CLI_WRONG, "%s is no daemon's name: 1 to 32 of a-z, 0-9 and -",
+                        name);
+    if (geteuid() != 0)
+        return cli_fail(argv[0], CLI_WRONG, "only root may do that; run: sudo lunstick cleanup %s",
+                        name);
+    snprintf(run_dir, sizeof(run_dir), CONFIG_RUN_DIR "/%s", name);
+    rundir_path(ffs_dir, run_dir, RUNDIR_FFS);
+    had_dir = access(run_dir, F_OK) == 0;
+    removed = gadget_cleanup(name, ffs_dir, &busy, why);
+    if (busy)
+        return cli_fail(argv[0], CLI_WRONG,
+                        "the daemon %s is running%s%s; stop it first: systemctl stop lunstickd@%s",
+                        name, why[0] ? ": " : "", why, name);
+    if (why[0])
+        return cli_fail(argv[0], CLI_TRANSIENT, "%s", why);
+    rundir_remove(run_dir);
+    if (removed <= 0 && !had_dir)
+        printf("Nothing of %s was left.\n", name);
+    else
+        printf("Removed what was left of %s: %d in configfs and mounts%s.\n", name,
+               removed > 0 ? removed : 0, had_dir ? ", the run directory" : "");
+    return CLI_OK;
+}

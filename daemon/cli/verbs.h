@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The verbs of `lunstick`: one function each, in verb_NAME.c, and what they
+ * share. argv[0] is "lunstick VERB"; the result is the exit status. */
+#ifndef LUNSTICK_CLI_VERBS_H
+#define LUNSTICK_CLI_VERBS_H
+
+#include "daemon/lunstickd/config.h"
+
+enum { CLI_OK = 0, CLI_TRANSIENT = 1, CLI_WRONG = 2 };
+
+int cli_status(int argc, char **argv);
+int cli_probe(int argc, char **argv);
+int cli_cleanup(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
+
+/* The simple command lines: flags (each `--name`) and at most one operand.
+ * `flags` ends with a NULL name. False after one line on stderr. */
+struct cli_flag {
+    const char *name;
+    bool *set;
+};
+bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **operand);
+
+/* "PROGRAM: ..." on stderr. Returns `status`. */
+int cli_fail(const char *program, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The numeric form of `host`, waited for at most `seconds`, whatever the
+ * resolver does. False with a sentence in `why`. */
+bool cli_resolve(const char *host, unsigned seconds, char *numeric, size_t size,
+                 char why[CONFIG_WHY_BYTES]);
+
+#endif
