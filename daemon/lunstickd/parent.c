@@ -141,6 +141,7 @@ static int fork_child(struct parent *p)
     }
     p->child = pid;
     p->sock.fd = pair[0];
+    p->sock.events = POLLIN;
     p->child_started_us = loop_now_us();
     p->bind_wanted = false;
     p->bind_at_us = LOOP_NEVER;

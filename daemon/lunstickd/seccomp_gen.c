@@ -58,15 +58,17 @@ static void check(int rc, const char *what)
     }
 }
 
-/* A rule for a call that the architecture may not have. */
+/* A rule for a call that the architecture may not have. libseccomp takes the
+ * build machine's number of a call and translates it. */
 static void rule(scmp_filter_ctx ctx, uint32_t arch, uint32_t action, const char *name,
                  unsigned count, const struct scmp_arg_cmp *args)
 {
-    int number = seccomp_syscall_resolve_name_arch(arch, name);
+    if (seccomp_syscall_resolve_name_arch(arch, name) < 0)
+        return;
+    int number = seccomp_syscall_resolve_name(name);
     if (number == __NR_SCMP_ERROR)
         check(-EINVAL, name);
-    if (number >= 0)
-        check(seccomp_rule_add_array(ctx, action, number, count, args), name);
+    check(seccomp_rule_add_array(ctx, action, number, count, args), name);
 }
 
 static void add_rules(scmp_filter_ctx ctx, uint32_t arch)
@@ -76,7 +78,9 @@ static void add_rules(scmp_filter_ctx ctx, uint32_t arch)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         rule(ctx, arch, SCMP_ACT_ERRNO((uint32_t)refused[i].error), refused[i].name, 0, NULL);
     for (size_t i = 0; i < sizeof functionfs / sizeof functionfs[0]; i++)
-        rule(ctx, arch, SCMP_ACT_ALLOW, "ioctl", 1, &SCMP_A1(SCMP_CMP_EQ, functionfs[i]));
+        /* musl hands the request over as an int: its upper half is the sign */
+        rule(ctx, arch, SCMP_ACT_ALLOW, "ioctl", 1,
+             &SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, functionfs[i]));
 
     /* Memory is never executable. */
     const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
