@@ -127,8 +127,8 @@ guest_call() (
         guest_is_up || fail "the $guest guest ended in the middle (log: $guest_log)"
         [ $SECONDS -lt $deadline ] || fail "the $guest guest gave no answer within $patience s"
     done
-    timeout 60 head -c "$len" <&$out
-    timeout 60 head -c "$errlen" <&$out >&2
+    timeout "$patience" head -c "$len" <&$out
+    timeout "$patience" head -c "$errlen" <&$out >&2
     rm -f "$port.busy"
     exit "$status"
 )
@@ -163,12 +163,16 @@ guest_main() {
         ;;
     put)
         [ $# -eq 2 ] || usage
-        guest_request put "$limit" "$1" "$(stat -Lc %a "$1")" "$2"
+        [ -f "$1" ] || die "there is no file $1"
+        guest_request put "$limit" "$1" "$(stat -Lc %a "$1")" "$2" ||
+            die "cannot write $2 in the $guest guest"
         ;;
     get)
         [ $# -eq 2 ] || usage
-        printf 'cat "%s"\n' "$1" >"$body"
-        guest_request run "$limit" "$body" >"$2.part"
+        guest_request get "$limit" /dev/null 0 "$1" >"$2.part" || {
+            rm -f "$2.part"
+            die "cannot read $1 in the $guest guest"
+        }
         mv -f "$2.part" "$2"
         ;;
     log) cat "$guest_log" ;;
