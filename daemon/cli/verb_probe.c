@@ -39,6 +39,7 @@ struct prober {
     uint32_t luns_bytes; /* 0: the target did not tell */
 
     char host[128]; /* numeric */
+    bool luns_only; /* the list of LUNs is all that is wanted */
     bool asked;     /* the session wants `host` */
     bool over;
     bool accepted;
@@ -69,11 +70,14 @@ static void luns_done(struct deferred *d)
     if (cmd->outcome.status == SCSI_STATUS_CODE_GOOD && cmd->outcome.moved_bytes >= 8)
         p->luns_bytes = cmd->outcome.moved_bytes < REPORT_LUNS_ROOM ? cmd->outcome.moved_bytes
                                                                     : REPORT_LUNS_ROOM;
-    probe_start(&p->probe);
+    if (p->luns_only)
+        prober_end(p, BACKEND_FAULT_TRANSIENT, "");
+    else
+        probe_start(&p->probe);
 }
 
-/* First of all which LUNs there are: it is told for a wrong LUN, too (SPC-4
- * 6.33), and no unit attention stands in its way. */
+/* First of all which LUNs there are: most targets tell it for a wrong LUN, too
+ * (SPC-4 6.33), and no unit attention stands in its way. */
 static void on_up(void *ctx)
 {
     struct prober *p = ctx;
@@ -193,6 +197,8 @@ static void close_session(struct prober *p)
     session_stop(p->session);
     while (!session_stopped(p->session) && loop_now_us() < until_us)
         turn(p, until_us);
+    if (session_stopped(p->session))
+        session_destroy(p->session);
 }
 
 /* Until the disk is known or a fault is. */
@@ -209,6 +215,28 @@ static void run_session(struct prober *p)
     while (!p->over && loop_now_us() < until_us)
         turn(p, until_us);
     prober_end(p, BACKEND_FAULT_TRANSIENT, "the target does not answer; is it busy or overloaded?");
+}
+
+/* The list of LUNs by way of LUN 0, for targets that tell nothing at a wrong
+ * one. Into `p`; where it fails the list stays unknown. */
+static void ask_lun_0(struct prober *p, const struct lun_secrets *secrets)
+{
+    static struct prober q;
+    static struct config_lun lun_0;
+
+    lun_0 = *p->lun;
+    lun_0.address.lun = 0;
+    q = (struct prober){.config = p->config, .lun = &lun_0, .luns_only = true};
+    q.started_us = p->started_us;
+    memcpy(q.host, p->host, sizeof(q.host));
+    deferred_list_init(&q.deferred);
+    q.session = open_session(&q, secrets);
+    if (!q.session)
+        return;
+    run_session(&q);
+    memcpy(p->luns, q.luns, sizeof(p->luns));
+    p->luns_bytes = q.luns_bytes;
+    close_session(&q);
 }
 
 /* ---- what was learned ---- */
@@ -390,11 +418,11 @@ static int probe_lun(const struct daemon_config *config, const struct config_lun
         return cli_fail("lunstick probe", CLI_WRONG, "no session: %s", strerror(errno));
     }
     run_session(&p);
+    if (p.logged_in_us && !p.luns_bytes && lun->address.lun)
+        ask_lun_0(&p, &secrets);
     status = report(&p, &secrets);
     secrets_wipe(&secrets);
     close_session(&p);
-    if (session_stopped(p.session))
-        session_destroy(p.session);
     return status;
 }
 

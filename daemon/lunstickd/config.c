@@ -539,7 +539,7 @@ bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTE
     board_id(config->board, "");
     if (!config->initiator_name[0])
         snprintf(config->initiator_name, sizeof(config->initiator_name),
-                 "iqn.2026-11.io.lunstick:%s", config->board);
+                 "iqn.2026-11.io.lunstick:%.16s", config->board);
     if (!config->serial[0]) {
         /* Not the portal: a disk that moves to another address stays the same disk. */
         const struct address *a = &config->luns[0].address;

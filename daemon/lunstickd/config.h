@@ -41,7 +41,7 @@ struct daemon_config {
     struct config_lun lun_defaults; /* what `luns` do not say themselves; a lone `url` */
 
     char board[33];           /* 32 hexadecimal digits, a hash of the board's serial; derived */
-    char initiator_name[224]; /* default: iqn.2026-11.io.lunstick:BOARD */
+    char initiator_name[224]; /* default: iqn.2026-11.io.lunstick: and half of BOARD */
     char serial[33];          /* USB serial, 12 to 32 hexadecimal digits; default from board, LUN */
     char scheme_path[CONFIG_PATH_BYTES];
     char user[33]; /* whom the child becomes; default "lunstick" */
