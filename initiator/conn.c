@@ -60,7 +60,7 @@ struct conn {
     struct conn_agreed agreed;
     bool connected;
     bool logged_in;
-    bool over;      /* failed() or redirected() was called */
+    bool over;      /* failed(), redirected() or stage_refused() was called */
     bool closing;   /* callbacks come from the destruction of the context */
     bool bad_keys;  /* the login answer holds values that RFC 7143 forbids */
     bool want_room; /* conn_submit() said -EAGAIN */
@@ -75,12 +75,22 @@ struct conn {
 /* libiscsi's log function has no argument of ours; one thread, set around calls. */
 static struct conn *logging;
 
+/* CHAP was picked, and there is nothing to do CHAP with. */
+static bool stage_refused(const struct conn *c)
+{
+    return c->params.security_stage && c->params.secret[0] == '\0' && !c->logged_in &&
+           c->agreed.authenticated;
+}
+
 static void fail(struct conn *c, enum backend_fault fault, const char *why)
 {
     if (c->over || c->closing)
         return;
     c->over = true;
-    c->events->failed(c->ctx, fault, why);
+    if (stage_refused(c))
+        c->events->stage_refused(c->ctx);
+    else
+        c->events->failed(c->ctx, fault, why);
 }
 
 static struct login_fault_context fault_context(const struct conn *c)
@@ -289,7 +299,15 @@ static void connect_done(struct iscsi_context *iscsi, int status, void *data, vo
         fail(c, BACKEND_FAULT_TRANSIENT, iscsi_get_error(iscsi));
 }
 
-/* Everything that libiscsi would take from its environment is set here. */
+/* A name makes libiscsi offer "CHAP,None" in the security stage. */
+static int configure_chap(struct iscsi_context *iscsi, const struct conn_params *params)
+{
+    if (params->secret[0] == '\0' && params->security_stage)
+        return iscsi_set_initiator_username_pwd(iscsi, "none", "none");
+    return iscsi_set_initiator_username_pwd(iscsi, params->user, params->secret) |
+           iscsi_set_target_username_pwd(iscsi, params->target_user, params->target_secret);
+}
+
 static int configure(struct conn *c, const struct conn_params *params)
 {
     const uint8_t *isid = params->isid;
@@ -307,8 +325,7 @@ static int configure(struct conn *c, const struct conn_params *params)
            iscsi_set_session_type(iscsi, ISCSI_SESSION_NORMAL) |
            iscsi_set_header_digest(iscsi, params->header_digest ? ISCSI_HEADER_DIGEST_CRC32C_NONE
                                                                 : ISCSI_HEADER_DIGEST_NONE) |
-           iscsi_set_initiator_username_pwd(iscsi, params->user, params->secret) |
-           iscsi_set_target_username_pwd(iscsi, params->target_user, params->target_secret);
+           configure_chap(iscsi, params);
 }
 
 void conn_open(struct conn *c, const struct conn_params *params)

@@ -29,6 +29,10 @@ struct conn_params {
     const uint8_t *isid; /* 6 bytes */
     const char *user, *secret;
     const char *target_user, *target_secret;
+    /* Without a secret: go through the security stage all the same, where the
+     * target picks None. RFC 7143 7.3 lets it be left out, and libiscsi leaves
+     * it out; but tgtd replaces an old session (6.3.5) only on this way. */
+    bool security_stage;
     bool header_digest;
     uint32_t tcp_user_timeout_ms;
 };
@@ -50,6 +54,10 @@ struct conn_events {
     void (*failed)(void *ctx, enum backend_fault fault, const char *why);
     /* The target is elsewhere: "host[:port][,group]". Comes instead of failed(). */
     void (*redirected)(void *ctx, const char *portal);
+    /* It picked CHAP in the security stage although there is no secret, as some
+     * do that would let us in without: open again with security_stage off.
+     * Comes instead of failed(). */
+    void (*stage_refused)(void *ctx);
     void (*nop_answered)(void *ctx);
     void (*logged_out)(void *ctx);
     /* A slot came free after conn_submit() had said -EAGAIN. */

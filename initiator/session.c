@@ -39,6 +39,7 @@ struct notes {
     bool rejected; /* by the logical unit */
     bool failed;
     bool redirected;
+    bool stage_refused;
     bool room;
     bool logged_out;
     enum backend_fault fault;
@@ -60,6 +61,7 @@ struct session {
     bool announced;     /* up() was called, down() is due */
     bool accepted_ever; /* nothing is permanent any more */
     bool stopping;
+    bool no_security_stage; /* this target does not let us in that way */
     unsigned redirects;
     struct address portal; /* host and port in use; differs after a redirect */
     uint32_t backoff_ms;
@@ -167,6 +169,14 @@ static void on_redirected(void *ctx, const char *portal)
     wake(s);
 }
 
+static void on_stage_refused(void *ctx)
+{
+    struct session *s = ctx;
+
+    s->notes.stage_refused = true;
+    wake(s);
+}
+
 static void on_nop_answered(void *ctx)
 {
     struct session *s = ctx;
@@ -199,6 +209,7 @@ static const struct conn_events conn_events = {
     .logged_in = on_logged_in,
     .failed = on_failed,
     .redirected = on_redirected,
+    .stage_refused = on_stage_refused,
     .nop_answered = on_nop_answered,
     .logged_out = on_logged_out,
     .room = on_room,
@@ -207,10 +218,9 @@ static const struct conn_events conn_events = {
 
 /* ---- resolving and connecting ---- */
 
-static void connect_to(struct session *s, const char *numeric)
+static void open_conn(struct session *s)
 {
     const struct session_config *config = &s->config;
-    bool ipv6 = strchr(numeric, ':') != NULL;
     struct conn_params params = {
         .portal = s->stats.portal,
         .initiator_name = config->initiator_name,
@@ -222,14 +232,22 @@ static void connect_to(struct session *s, const char *numeric)
         .target_user = config->target_user,
         .target_secret = config->target_secret,
         .header_digest = config->header_digest || config->address.header_digest,
+        .security_stage = !s->no_security_stage,
         .tcp_user_timeout_ms = 3 * config->keepalive_ms,
     };
 
-    snprintf(s->stats.portal, sizeof(s->stats.portal), "%s%.63s%s:%u", ipv6 ? "[" : "", numeric,
-             ipv6 ? "]" : "", s->portal.port);
     set_state(s, SESSION_CONNECTING, config->login_timeout_ms, s->stats.portal);
     memset(&s->notes, 0, sizeof(s->notes));
     conn_open(s->conn, &params);
+}
+
+static void connect_to(struct session *s, const char *numeric)
+{
+    bool ipv6 = strchr(numeric, ':') != NULL;
+
+    snprintf(s->stats.portal, sizeof(s->stats.portal), "%s%.63s%s:%u", ipv6 ? "[" : "", numeric,
+             ipv6 ? "]" : "", s->portal.port);
+    open_conn(s);
 }
 
 static void resolve(struct session *s)
@@ -482,7 +500,7 @@ static void run_turn(struct deferred *d)
     if (s->stats.state == SESSION_DOWN || s->stats.state == SESSION_BACKOFF)
         return;
     if (s->stopping) {
-        if (s->notes.logged_out || s->notes.failed || s->notes.redirected)
+        if (s->notes.logged_out || s->notes.failed || s->notes.redirected || s->notes.stage_refused)
             finish_stop(s);
         return;
     }
@@ -492,6 +510,12 @@ static void run_turn(struct deferred *d)
     }
     if (s->notes.redirected) {
         follow_redirect(s);
+        return;
+    }
+    if (s->notes.stage_refused) {
+        conn_close(s->conn);
+        s->no_security_stage = true;
+        open_conn(s);
         return;
     }
     if (s->notes.logged_in)

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The target tests: starts a tgtd of its own on loopback, runs every program of
+# tests/target against it, prints one line per test, and leaves nothing behind.
+#   BUILD=DIR            the build to test (default: build/dev)
+#   TARGET_SESSIONS=N    sessions of 100 commands under valgrind (default 100;
+#                        0: without valgrind, as for a build with sanitizers)
+#   TARGET_VERBOSE=1     the session's log
+#   run.sh NAME...       only these programs
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib.sh
+. "$here/../lib.sh"
+
+build=${BUILD:-$here/../../build/dev}
+work=$(mktemp -d)
+
+cleanup()
+{
+    trap - EXIT INT TERM
+    [ ! -e "$work/tgtd.env" ] || "$here/fixture" stop "$work"
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'cleanup; exit 130' INT TERM
+
+if [ ! -d "$build/tests/target" ]; then
+    fail "tests/target" "no build at $build: set BUILD"
+    exit 1
+fi
+if ! command -v tgtd >/dev/null; then
+    fail "tests/target" "tgtd is missing: apt-get install tgt"
+    exit 1
+fi
+if ! "$here/fixture" start "$work" >"$work/start.log" 2>&1; then
+    fail "tests/target" "tgtd does not start"
+    sed 's/^/    /' "$work/start.log"
+    exit 1
+fi
+
+export TARGET_DIR=$work TARGET_FIXTURE=$here/fixture
+TARGET_PORT=$("$here/fixture" env "$work" | sed 's/^TGTD_PORT=\([0-9]*\) .*/\1/')
+export TARGET_PORT
+
+wanted()
+{
+    local name
+    [ $# -gt 1 ] || return 0
+    for name in "${@:2}"; do
+        [ "$name" != "$1" ] || return 0
+    done
+    return 1
+}
+
+# The sanitizers replace valgrind; it cannot run them.
+sanitized()
+{
+    grep -q '^LUNSTICK_SANITIZE:[^=]*=.' "$build/CMakeCache.txt" 2>/dev/null
+}
+
+no_leak()
+{
+    valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,possible \
+        --error-exitcode=9 "$build/tests/target/test_session" many_sessions_leave_nothing_behind
+}
+
+for program in "$build"/tests/target/test_*; do
+    [ -f "$program" ] && [ -x "$program" ] || continue
+    name=${program##*/}
+    wanted "$name" "$@" || continue
+    cmocka "$name" timeout 120 "$program"
+done
+sessions=${TARGET_SESSIONS:-100}
+if wanted valgrind "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
+    export TARGET_SESSIONS=$sessions
+    check "no leak in $sessions sessions of 100 commands (valgrind)" no_leak
+fi
