@@ -35,6 +35,7 @@ int cli_cleanup(int argc, char **argv)
                         name, why[0] ? ": " : "", why, name);
     if (why[0])
         return cli_fail(argv[0], CLI_TRANSIENT, "%s", why);
+    rundir_clear(run_dir);
     rundir_remove(run_dir);
     if (removed <= 0 && !had_dir)
         printf("Nothing of %s was left.\n", name);

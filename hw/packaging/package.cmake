@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What belongs to an installation besides the program, and the .deb:
+#   cmake --build BUILD && (cd BUILD && cpack -G DEB)
+# of a dynamic build for the machine itself, of a static one (musl-arm64) for
+# every Debian of that architecture.
+set(_dir "${CMAKE_CURRENT_LIST_DIR}")
+set(_hw "${_dir}/..")
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/configfs-templates" DESTINATION share/lunstick
+        FILES_MATCHING PATTERN "*.scheme")
+install(FILES "${_hw}/systemd/lunstickd@.service" DESTINATION lib/systemd/system)
+install(FILES "${_hw}/systemd/lunstick.sysusers" DESTINATION lib/sysusers.d
+        RENAME lunstick.conf)
+install(FILES "${_hw}/systemd/lunstick.modules" DESTINATION lib/modules-load.d
+        RENAME lunstick.conf)
+install(FILES "${_hw}/lunstick.conf" "${_hw}/pi/config.txt"
+        DESTINATION share/doc/lunstick/examples)
+install(FILES "${_dir}/copyright" DESTINATION share/doc/lunstick)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME lunstick)
+set(CPACK_PACKAGE_VENDOR lunstick)
+set(CPACK_PACKAGE_CONTACT "The lunstick maintainers <lunstick@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "iSCSI disk as a USB disk, on a USB device port")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
+    "A small computer with a USB device port, a Raspberry Pi 4 for one, becomes a
+ USB stick whose contents are on an iSCSI target.")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "kmod, systemd")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${_dir}/postinst;${_dir}/prerm;${_dir}/postrm")
+if(LUNSTICK_STATIC)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS OFF)
+else()
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE arm64)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64)$")
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE amd64)
+endif()
+include(CPack)
