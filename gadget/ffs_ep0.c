@@ -125,3 +125,8 @@ int ffs_endpoint_max_packet(int endpoint_fd)
         return -errno;
     return from_le16(descriptor.wMaxPacketSize);
 }
+
+void ffs_endpoint_flush(int endpoint_fd)
+{
+    (void)ioctl(endpoint_fd, IOCTL_REQUEST(FUNCTIONFS_FIFO_FLUSH));
+}

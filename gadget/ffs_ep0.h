@@ -42,5 +42,7 @@ int ffs_ep0_stall(int ep0_fd, const struct ffs_event *setup);
 int ffs_ep0_write_descriptors(int ep0_fd);
 /* wMaxPacketSize of the descriptor that is in use now, or -errno. */
 int ffs_endpoint_max_packet(int endpoint_fd);
+/* Empties its FIFO; does nothing where the controller has no such operation. */
+void ffs_endpoint_flush(int endpoint_fd);
 
 #endif

@@ -45,6 +45,7 @@ struct ffs_port {
     struct ffs_event held;
     bool has_held;
     struct deferred held_call;
+    bool answering; /* a SETUP: a read of ep0 would be its data or status stage */
 
     struct deferred_list *deferred;
     void (*log)(enum lun_log_level level, const char *text);
@@ -153,7 +154,7 @@ static bool changes_configuration(const struct ffs_event *event)
  */
 static bool configuration_is_stale(struct ffs_port *port)
 {
-    if (!port->has_held && ep0_read(port, &port->held)) {
+    if (!port->has_held && !port->answering && ep0_read(port, &port->held)) {
         port->has_held = true;
         deferred_add(port->deferred, &port->held_call);
     }
@@ -241,12 +242,17 @@ static void cancel_queue(struct ffs_port *port, struct queue *q)
     }
 }
 
+/* usb_port_ops. A request that is done may still have data in the controller's
+ * FIFO, for the host to read: out with them, where the controller can. */
 static void ffs_cancel(struct usb_port *usb)
 {
     struct ffs_port *port = port_of(usb);
 
-    cancel_queue(port, &port->queues[USB_IN]);
-    cancel_queue(port, &port->queues[USB_OUT]);
+    for (int i = 0; i < 2; i++) {
+        cancel_queue(port, &port->queues[i]);
+        if (port->enabled)
+            ffs_endpoint_flush(port->queues[i].fd);
+    }
 }
 
 static const struct usb_port_ops ffs_ops = {
@@ -342,7 +348,9 @@ static void on_event(struct ffs_port *port, const struct ffs_event *event)
         on_disable(port);
         break;
     case FFS_EV_SETUP:
+        port->answering = true;
         on_setup(port, event);
+        port->answering = false;
         break;
     case FFS_EV_SUSPEND:
     case FFS_EV_RESUME:
