@@ -97,6 +97,12 @@ static void end(struct child *child, int exit_code)
     child->loop.stop = true;
 }
 
+/* What the modules say; the end of a session that we end is no news. */
+static void log_module(enum lun_log_level level, const char *text)
+{
+    log_text(the_child.stopping ? LUN_LOG_DEBUG : level, text);
+}
+
 /* ---- to the parent ---- */
 
 /* A parent that does not read is as good as none. */
@@ -198,7 +204,7 @@ static int make_session(struct child_lun *l, const struct lun_secrets *secrets)
         .backoff_max_ms = config->backoff_max_ms,
         .deferred = &child->deferred,
         .now_us = loop_now_us,
-        .log = log_text,
+        .log = log_module,
         .resolve = address_is_numeric(l->config->address.host) ? NULL : ask_resolver,
         .resolve_ctx = l,
         .fault = session_fault,
@@ -227,7 +233,7 @@ static int make_lun(struct child_lun *l)
         .deferred = &child->deferred,
         .pool = &child->pool,
         .now_us = loop_now_us,
-        .log = log_text,
+        .log = log_module,
         .disk_changed = disk_changed,
         .disk_changed_ctx = l,
         .answer_within_ms = config->answer_within_ms ? config->answer_within_ms : ANSWER_WITHIN_MS,
@@ -506,7 +512,7 @@ static int take_start(struct child *child)
     if (rc < 0)
         return fail("the parent's first message", rc);
     memcpy(child->udc, msg.text[0], sizeof child->udc);
-    child->port = ffs_port_create(msg.fds[0], &child->deferred, log_text);
+    child->port = ffs_port_create(msg.fds[0], &child->deferred, log_module);
     if (!child->port)
         return fail("USB port", -errno);
     rc = control_init(&child->control, &child->loop, msg.fds[1]);
@@ -580,7 +586,7 @@ static int make_bot(struct child *child)
         .luns = child->bot_luns,
         .lun_count = child->lun_count,
         .short_in = child->config->short_in,
-        .log = log_text,
+        .log = log_module,
     };
     child->bot = bot_create(&bc);
     return child->bot ? 0 : -errno;

@@ -499,8 +499,8 @@ static enum gadget_error create_gadget(struct parent *p)
 static void choose_user(struct parent *p)
 {
     if (!sandbox_user(p->config->user, &p->uid, &p->gid))
-        log_printf(LUN_LOG_INFO, "there is no user %s: the child process becomes %u",
-                   p->config->user, (unsigned)p->uid);
+        log_printf(LUN_LOG_INFO, "there is no user %s: serving as user %u", p->config->user,
+                   (unsigned)p->uid);
 }
 
 static int fail(const char *what, int rc)

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The unprivileged process against a real target, with the test as its parent
+ * and socket pairs as its USB: what it says, what rights it has, how it ends.
+ */
+#include "daemon/lunstickd/child.h"
+#include "daemon/lunstickd/privsep.h"
+#include "daemon/lunstickd/sandbox.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_MS 10000
+
+enum { USB_EP0, USB_EP_IN, USB_EP_OUT, USB_FILES };
+
+struct bench {
+    struct daemon_config config;
+    struct child_start start;
+    pid_t pid;
+    int sock;
+    int usb[USB_FILES]; /* our ends */
+    struct sockaddr_un control;
+    socklen_t control_bytes;
+    char status[PRIVSEP_TEXT_BYTES]; /* the last one heard */
+};
+
+static void configure(struct bench *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void configure(struct bench *b, const char *format, ...)
+{
+    char url[512], why[ADDRESS_WHY_BYTES], config_why[CONFIG_WHY_BYTES];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(url, sizeof url, format, args);
+    va_end(args);
+    daemon_config_init(&b->config);
+    b->config.lun_count = 1;
+    assert_true(address_parse(url, &b->config.luns[0].address, why));
+    if (!daemon_config_finish(&b->config, config_why))
+        fail_msg("%s", config_why);
+}
+
+/* Sends and forgets our copies of the descriptors. */
+static void tell(const struct bench *b, struct privsep_msg *msg)
+{
+    assert_int_equal(privsep_send(b->sock, msg), 0);
+    for (unsigned i = 0; i < PRIVSEP_FDS_MAX; i++)
+        if (msg->fds[i] >= 0)
+            (void)close(msg->fds[i]);
+}
+
+static int usb_file(struct bench *b, unsigned which)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    b->usb[which] = pair[0];
+    return pair[1];
+}
+
+static int control_socket(struct bench *b)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    memset(&b->control, 0, sizeof b->control);
+    b->control.sun_family = AF_UNIX;
+    b->control_bytes = sizeof b->control;
+    assert_int_equal(bind(fd, (struct sockaddr *)&b->control, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&b->control, &b->control_bytes), 0);
+    return fd;
+}
+
+static void start_child(struct bench *b)
+{
+    struct privsep_msg msg;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    b->sock = pair[0];
+    b->start.config = &b->config;
+    b->start.sock = pair[1];
+    b->start.parent = getpid();
+    (void)sandbox_user("nobody", &b->start.uid, &b->start.gid);
+    b->start.root_dir = "/";
+    b->pid = fork();
+    if (b->pid == 0)
+        _exit(child_main(&b->start));
+    (void)close(pair[1]);
+    privsep_init(&msg, PRIVSEP_START);
+    privsep_text(&msg, 0, "a.udc");
+    msg.fds[0] = usb_file(b, USB_EP0);
+    msg.fds[1] = control_socket(b);
+    tell(b, &msg);
+    privsep_init(&msg, PRIVSEP_SECRETS);
+    tell(b, &msg);
+}
+
+/* Answers what belongs to set-up; true when a message of the type came. */
+static bool heard(struct bench *b, enum privsep_type type, struct privsep_msg *msg)
+{
+    for (unsigned turns = 0; turns < 100; turns++) {
+        struct pollfd pfd = {.fd = b->sock, .events = POLLIN};
+        if (poll(&pfd, 1, PATIENCE_MS) <= 0 || privsep_recv(b->sock, msg) < 0)
+            return false;
+        if (msg->type == PRIVSEP_STATUS)
+            memcpy(b->status, msg->text[0], sizeof b->status);
+        if (msg->type == type)
+            return true;
+        if (msg->type == PRIVSEP_DESCRIPTORS_WRITTEN) {
+            struct privsep_msg answer;
+            privsep_init(&answer, PRIVSEP_ENDPOINTS);
+            answer.fds[0] = usb_file(b, USB_EP_IN);
+            answer.fds[1] = usb_file(b, USB_EP_OUT);
+            tell(b, &answer);
+        }
+    }
+    return false;
+}
+
+static int exit_status(struct bench *b)
+{
+    int status = 0;
+    for (unsigned i = 0; i < PATIENCE_MS / 10; i++) {
+        if (waitpid(b->pid, &status, WNOHANG) == b->pid) {
+            b->pid = 0;
+            return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+        }
+        (void)usleep(10000);
+    }
+    return -1000;
+}
+
+static void ask(const struct bench *b, const char *line, char *answer, size_t size)
+{
+    size_t got = 0;
+    ssize_t n;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&b->control, b->control_bytes), 0);
+    assert_int_equal(send(fd, line, strlen(line), MSG_NOSIGNAL), strlen(line));
+    while (got < size - 1 && (n = recv(fd, answer + got, size - 1 - got, 0)) > 0)
+        got += (size_t)n;
+    answer[got] = 0;
+    (void)close(fd);
+}
+
+static int make_bench(void **state)
+{
+    static struct bench b;
+    memset(&b, 0, sizeof b);
+    for (unsigned i = 0; i < USB_FILES; i++)
+        b.usb[i] = -1;
+    *state = &b;
+    return 0;
+}
+
+static int end_bench(void **state)
+{
+    const struct bench *b = *state;
+    if (b->pid > 0) {
+        (void)kill(b->pid, SIGKILL);
+        (void)waitpid(b->pid, NULL, 0);
+    }
+    for (unsigned i = 0; i < USB_FILES; i++)
+        if (b->usb[i] >= 0)
+            (void)close(b->usb[i]);
+    (void)close(b->sock);
+    return 0;
+}
+
+static const char *port(void)
+{
+    const char *text = getenv("TARGET_PORT");
+    assert_non_null(text);
+    return text;
+}
+
+static void start_with_plain_target(struct bench *b)
+{
+    struct privsep_msg msg;
+    configure(b, "iscsi://127.0.0.1:%s/iqn.2026-01.test:plain/1", port());
+    start_child(b);
+    assert_true(heard(b, PRIVSEP_BIND, &msg));
+}
+
+static void asks_to_bind_when_the_disk_is_there(void **state)
+{
+    struct bench *b = *state;
+    start_with_plain_target(b);
+    assert_true(strlen(b->status) > 0);
+}
+
+static void has_no_rights_left(void **state)
+{
+    struct bench *b = *state;
+    char path[64], line[256];
+    unsigned found = 0;
+    start_with_plain_target(b);
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)b->pid);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        unsigned long long value = 1;
+        unsigned ids[4];
+        if (sscanf(line, "CapInh: %llx", &value) == 1 ||
+            sscanf(line, "CapPrm: %llx", &value) == 1 ||
+            sscanf(line, "CapEff: %llx", &value) == 1 ||
+            sscanf(line, "CapAmb: %llx", &value) == 1 ||
+            (geteuid() == 0 && sscanf(line, "CapBnd: %llx", &value) == 1)) {
+            assert_int_equal(value, 0);
+            found++;
+        } else if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) == 4) {
+            for (unsigned i = 0; i < 4; i++)
+                assert_int_not_equal(ids[i], 0);
+            found++;
+        } else if (sscanf(line, "Seccomp: %llu", &value) == 1) {
+#ifdef LUNSTICK_SANITIZED
+            assert_int_equal(value, 0);
+#else
+            assert_int_equal(value, 2);
+#endif
+            found++;
+        } else if (geteuid() == 0 && sscanf(line, "NoNewPrivs: %llu", &value) == 1) {
+            assert_int_equal(value, 1);
+            found++;
+        }
+    }
+    (void)fclose(f);
+    assert_int_equal(found, geteuid() == 0 ? 8 : 6);
+}
+
+static void answers_its_control_socket(void **state)
+{
+    struct bench *b = *state;
+    char *answer = malloc(65536);
+    struct privsep_msg msg;
+    assert_non_null(answer);
+    start_with_plain_target(b);
+    privsep_init(&msg, PRIVSEP_BOUND);
+    msg.number = 1;
+    tell(b, &msg);
+    ask(b, "status json\n", answer, 65536);
+    assert_non_null(strstr(answer, "\"state\":\"UP\""));
+    assert_non_null(strstr(answer, "\"udc\":\"a.udc\",\"bound\":true"));
+    ask(b, "status\n", answer, 65536);
+    assert_non_null(strstr(answer, "iqn.2026-01.test:plain"));
+    ask(b, "reboot\n", answer, 65536);
+    assert_string_equal(answer, "error: no such request\n");
+    free(answer);
+}
+
+static void stops_when_told_to(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    start_with_plain_target(b);
+    privsep_init(&msg, PRIVSEP_STOP);
+    tell(b, &msg);
+    assert_int_equal(exit_status(b), CHILD_EXIT_STOPPED);
+}
+
+static void stops_on_a_signal(void **state)
+{
+    struct bench *b = *state;
+    start_with_plain_target(b);
+    assert_int_equal(kill(b->pid, SIGTERM), 0);
+    assert_int_equal(exit_status(b), CHILD_EXIT_STOPPED);
+}
+
+static void ends_without_its_parent(void **state)
+{
+    struct bench *b = *state;
+    start_with_plain_target(b);
+    (void)close(b->sock);
+    b->sock = -1;
+    assert_int_equal(exit_status(b), CHILD_EXIT_BROKEN);
+}
+
+static void a_wrong_target_name_is_permanent(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    configure(b, "iscsi://127.0.0.1:%s/iqn.2026-01.test:nothing/1", port());
+    start_child(b);
+    assert_false(heard(b, PRIVSEP_BIND, &msg));
+    assert_int_equal(exit_status(b), CHILD_EXIT_PERMANENT);
+}
+
+static void a_refused_connection_ends_only_once(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    configure(b, "iscsi://127.0.0.1:1/iqn.2026-01.test:plain/1");
+    b->config.once = true;
+    start_child(b);
+    assert_false(heard(b, PRIVSEP_BIND, &msg));
+    assert_int_equal(exit_status(b), CHILD_EXIT_TRANSIENT);
+}
+
+static void a_refused_connection_is_waited_out_and_told(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    configure(b, "iscsi://127.0.0.1:1/iqn.2026-01.test:plain/1");
+    start_child(b);
+    do
+        assert_true(heard(b, PRIVSEP_STATUS, &msg));
+    while (!strstr(msg.text[0], "refuses"));
+    assert_int_equal(waitpid(b->pid, NULL, WNOHANG), 0);
+}
+
+static void names_are_resolved_by_the_parent(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    configure(b, "iscsi://target.example:%s/iqn.2026-01.test:plain/1", port());
+    start_child(b);
+    assert_true(heard(b, PRIVSEP_RESOLVE, &msg));
+    assert_int_equal(msg.number, 0);
+    privsep_init(&msg, PRIVSEP_RESOLVED);
+    privsep_text(&msg, 1, "not today");
+    tell(b, &msg);
+    assert_true(heard(b, PRIVSEP_RESOLVE, &msg));
+    assert_int_equal(msg.number, 1);
+    privsep_init(&msg, PRIVSEP_RESOLVED);
+    privsep_text(&msg, 0, "127.0.0.1");
+    tell(b, &msg);
+    assert_true(heard(b, PRIVSEP_BIND, &msg));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, end_bench)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(asks_to_bind_when_the_disk_is_there),
+        TEST(has_no_rights_left),
+        TEST(answers_its_control_socket),
+        TEST(stops_when_told_to),
+        TEST(stops_on_a_signal),
+        TEST(ends_without_its_parent),
+        TEST(a_wrong_target_name_is_permanent),
+        TEST(a_refused_connection_ends_only_once),
+        TEST(a_refused_connection_is_waited_out_and_told),
+        TEST(names_are_resolved_by_the_parent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
