@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "board.h"
 
+#include "bridge/bytes.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -37,8 +39,7 @@ static void sha256_block(struct sha256 *h)
     uint32_t w[64], s[8];
 
     for (unsigned i = 0; i < 16; i++)
-        w[i] = (uint32_t)h->block[4 * i] << 24 | (uint32_t)h->block[4 * i + 1] << 16 |
-               (uint32_t)h->block[4 * i + 2] << 8 | h->block[4 * i + 3];
+        w[i] = get_be32(h->block + (size_t)4 * i);
     for (unsigned i = 16; i < 64; i++)
         w[i] = w[i - 16] + (ror(w[i - 15], 7) ^ ror(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
                (ror(w[i - 2], 17) ^ ror(w[i - 2], 19) ^ w[i - 2] >> 10);
