@@ -33,6 +33,10 @@ __attribute__((format(printf, 2, 3))) static bool refuse(struct parser *p, const
     va_start(args, format);
     vsnprintf(p->why, ADDRESS_WHY_BYTES, format, args);
     va_end(args);
+    /* One line, whatever the URL holds. */
+    for (char *c = p->why; *c != '\0'; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = '?';
     return false;
 }
 
