@@ -46,7 +46,7 @@ size_t privsep_encode(const struct privsep_msg *msg, uint8_t packet[PRIVSEP_PACK
     put_be32(packet + 4, msg->number);
     for (unsigned i = 0; i < 2; i++) {
         size_t length = strnlen(msg->text[i], PRIVSEP_TEXT_BYTES - 1);
-        put_be16(packet + 8 + 2 * i, (uint16_t)length);
+        put_be16(packet + 8 + 2 * (size_t)i, (uint16_t)length);
         memcpy(packet + at, msg->text[i], length);
         at += length;
     }

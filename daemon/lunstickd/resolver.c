@@ -23,16 +23,16 @@ static void resolve(char out[RESOLVER_TEXT_BYTES], const char *host, uint32_t at
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *list = NULL;
     int rc = getaddrinfo(host, NULL, &hints, &list);
-    if (rc != 0) {
+    if (rc != 0 || !list) {
         (void)snprintf(out, RESOLVER_TEXT_BYTES, "-%s",
                        rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
         return;
     }
-    uint32_t count = 0;
-    for (const struct addrinfo *ai = list; ai && count < ADDRESSES_MAX; ai = ai->ai_next)
+    uint32_t count = 1;
+    for (const struct addrinfo *ai = list; ai->ai_next && count < ADDRESSES_MAX; ai = ai->ai_next)
         count++;
     const struct addrinfo *chosen = list;
-    for (uint32_t skip = count ? attempt % count : 0; skip; skip--)
+    for (uint32_t skip = attempt % count; skip && chosen->ai_next; skip--)
         chosen = chosen->ai_next;
     char numeric[128];
     rc = getnameinfo(chosen->ai_addr, chosen->ai_addrlen, numeric, sizeof numeric, NULL, 0,

@@ -214,7 +214,7 @@ static void who_is_silent_is_dropped_in_time(void **state)
     int fd = client(b);
     turns(b, 2);
     uint64_t due_us = control_next_timeout_us(&b->control);
-    assert_in_range(due_us, loop_now_us(), loop_now_us() + CONTROL_SECONDS * 1000000);
+    assert_in_range(due_us, loop_now_us(), loop_now_us() + CONTROL_SECONDS * 1000000ULL);
     control_run_timeouts(&b->control);
     assert_int_equal(receive_all(b, fd), -1);
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
