@@ -232,6 +232,14 @@ static void put_sentence(struct text *t, const struct status_view *v)
     }
 }
 
+size_t status_size(uint64_t bytes, char *buf, size_t size)
+{
+    struct text t = text_begin(buf, size);
+
+    put_size(&t, bytes);
+    return t.at;
+}
+
 size_t status_sentence(const struct status_view *view, char *buf, size_t size)
 {
     struct text t = text_begin(buf, size);

@@ -48,6 +48,9 @@ struct status_view {
  * to `size` - 1 characters and always terminated. */
 size_t status_sentence(const struct status_view *view, char *buf, size_t size);
 
+/* A byte count for people, decimal as disks are sold: "64 MB", "1.5 GB". */
+size_t status_size(uint64_t bytes, char *buf, size_t size);
+
 /* The sentence and the details, several lines. Length as above. */
 size_t status_text(const struct status_view *view, char *buf, size_t size);
 
