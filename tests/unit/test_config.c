@@ -287,6 +287,8 @@ static void nearest_word_finds_slips_and_beginnings(void **state)
     assert_string_equal(config_nearest("prob", words), "probe");
     assert_string_equal(config_nearest("DOCTER", words), "doctor");
     assert_string_equal(config_nearest("clean", words), "cleanup");
+    /* Swapped neighbours are one slip, two wrong letters are two. */
+    assert_string_equal(config_nearest("porbe", (const char *[]){"porcy", "probe", NULL}), "probe");
     assert_null(config_nearest("x", words));
     assert_null(config_nearest("", words));
     assert_null(config_nearest("reformat", words));
@@ -349,6 +351,13 @@ static void board_is_its_serial_else_machine_id_else_address(void **state)
     put_file("sys/class/net/veth/addr_assign_type", "1\n", 0600);
     assert_true(board_id(mac, dir));
     assert_string_not_equal(mac, nothing);
+
+    /* A second, higher address changes nothing. */
+    put_dir("sys/class/net/eth1");
+    put_file("sys/class/net/eth1/address", "dc:a6:32:00:00:02\n", 0600);
+    put_file("sys/class/net/eth1/addr_assign_type", "0\n", 0600);
+    assert_true(board_id(machine, dir));
+    assert_string_equal(machine, mac);
 
     put_dir("etc");
     put_file("etc/machine-id", "uninitialized\n", 0600);
@@ -501,6 +510,8 @@ static void mutual_chap_needs_two_different_secrets(void **state)
     snprintf(lun.target_secret_file, sizeof(lun.target_secret_file), "%s", at("s"));
     assert_false(secrets_load(&secrets, &lun, why));
     assert_non_null(strstr(why, "the same"));
+    assert_string_equal(secrets.secret, "");
+    assert_string_equal(secrets.target_secret, "");
     snprintf(lun.target_secret_file, sizeof(lun.target_secret_file), "%s", at("t"));
     assert_true(secrets_load(&secrets, &lun, why));
     assert_string_equal(secrets.target_secret, "twelve-other");
