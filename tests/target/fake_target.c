@@ -4,8 +4,8 @@
 #include "bridge/bytes.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@
 
 #define BHS_BYTES 48
 
-enum { OP_SCSI = 0x01, OP_LOGIN = 0x03, OP_LOGOUT = 0x06 };
+enum { OP_SCSI = 0x01, OP_LOGIN = 0x03 };
+enum { EXIT_FORBIDDEN = 66 };
 
 struct server {
     int fd;
@@ -92,6 +93,12 @@ static void answer_login(struct server *s, const uint8_t *request)
         bytes = (size_t)snprintf(text, sizeof(text), "TargetAddress=%s", s->moved_to) + 1;
     if (s->behaviour == FAKE_BAD_KEYS)
         bytes = (size_t)snprintf(text, sizeof(text), "MaxRecvDataSegmentLength=0") + 1;
+    if (s->behaviour == FAKE_EARLY_ANSWER) {
+        static const char keys[] = "InitialR2T=No\0ImmediateData=Yes\0FirstBurstLength=262144\0"
+                                   "MaxRecvDataSegmentLength=8192";
+        memcpy(text, keys, sizeof(keys));
+        bytes = sizeof(keys);
+    }
     /* Out of the security stage without CHAP: the whole login is done. */
     if (s->behaviour == FAKE_NO_MUTUAL)
         bhs[1] = 0x87;
@@ -128,33 +135,56 @@ static void answer_command(struct server *s, const uint8_t *request)
     send_pdu(s, bhs, request, data, data_bytes);
 }
 
+/* The rest of what comes, after a while in which the sender had to wait. */
+static void look_for_forbidden_bytes(int fd)
+{
+    uint8_t bytes[4096];
+    unsigned row = 0;
+    ssize_t got;
+
+    usleep(200000);
+    while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            row = bytes[i] == FAKE_FORBIDDEN_BYTE ? row + 1 : 0;
+            if (row == 16)
+                _exit(EXIT_FORBIDDEN);
+        }
+    }
+}
+
+static void serve_early(struct server *s)
+{
+    uint8_t request[BHS_BYTES];
+    uint8_t data[4096];
+
+    while (read_all(s->fd, request, BHS_BYTES)) {
+        if ((request[0] & 0x3f) == OP_SCSI) {
+            answer_command(s, request);
+            look_for_forbidden_bytes(s->fd);
+            return;
+        }
+        if (!read_all(s->fd, data, (get_be24(request + 5) + 3u) & ~3u))
+            return;
+        if ((request[0] & 0x3f) == OP_LOGIN)
+            answer_login(s, request);
+    }
+}
+
 static void serve(struct server *s)
 {
     uint8_t request[BHS_BYTES];
+    char byte;
 
     if (s->behaviour == FAKE_SILENT) {
-        char byte;
         while (read(s->fd, &byte, 1) > 0) {
         }
         return;
     }
-    while (read_all(s->fd, request, 0)) {
-        bool early = s->behaviour == FAKE_EARLY_ANSWER;
-        if (early) {
-            /* The header only: what follows a command is not waited for. */
-            if (!read_all(s->fd, request, BHS_BYTES))
-                return;
-            if ((request[0] & 0x3f) != OP_LOGIN) {
-                answer_command(s, request);
-                sleep(1);
-                return;
-            }
-            uint8_t rest[4096];
-            if (!read_all(s->fd, rest, (get_be24(request + 5) + 3u) & ~3u))
-                return;
-        } else if (!read_pdu(s->fd, request)) {
-            return;
-        }
+    if (s->behaviour == FAKE_EARLY_ANSWER) {
+        serve_early(s);
+        return;
+    }
+    while (read_pdu(s->fd, request)) {
         if (s->behaviour == FAKE_CLOSES)
             return;
         if ((request[0] & 0x3f) == OP_LOGIN)
@@ -166,12 +196,24 @@ static void serve(struct server *s)
     }
 }
 
-static int listen_anywhere(uint16_t *port)
+/* So small that 100 KB of a command wait in its sender. */
+static void make_buffers_small(int fd)
+{
+    int segment = 536;
+    int bytes = 4096;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
+static int listen_anywhere(uint16_t *port, bool small)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    if (small)
+        make_buffers_small(fd);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(fd, 8) != 0 || getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
@@ -183,7 +225,7 @@ static int listen_anywhere(uint16_t *port)
 struct fake_target fake_target_start(enum fake_behaviour behaviour, const char *moved_to)
 {
     struct fake_target target;
-    int listener = listen_anywhere(&target.port);
+    int listener = listen_anywhere(&target.port, behaviour == FAKE_EARLY_ANSWER);
 
     target.pid = fork();
     if (target.pid < 0)
@@ -202,16 +244,19 @@ struct fake_target fake_target_start(enum fake_behaviour behaviour, const char *
     }
 }
 
-void fake_target_stop(struct fake_target *target)
+bool fake_target_stop(struct fake_target *target)
 {
+    int status = 0;
+
     kill(target->pid, SIGKILL);
-    waitpid(target->pid, NULL, 0);
+    waitpid(target->pid, &status, 0);
+    return !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_FORBIDDEN;
 }
 
 uint16_t fake_target_closed_port(void)
 {
     uint16_t port;
 
-    close(listen_anywhere(&port));
+    close(listen_anywhere(&port, false));
     return port;
 }

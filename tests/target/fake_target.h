@@ -6,6 +6,7 @@
 #ifndef LUNSTICK_TESTS_TARGET_FAKE_TARGET_H
 #define LUNSTICK_TESTS_TARGET_FAKE_TARGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,8 +22,11 @@ enum fake_behaviour {
     FAKE_LONG_RESIDUAL,   /* a residual longer than the command */
     FAKE_NO_SENSE,        /* CHECK CONDITION without sense data */
     FAKE_UNKNOWN_STATUS,  /* SCSI status 0x77 */
-    FAKE_EARLY_ANSWER,    /* WRITE: CHECK CONDITION before its data were asked for */
+    FAKE_EARLY_ANSWER,    /* WRITE: CHECK CONDITION while its data are still coming, slowly */
 };
+
+/* What FAKE_EARLY_ANSWER must not see behind its answer. */
+#define FAKE_FORBIDDEN_BYTE 0xaa
 
 struct fake_target {
     pid_t pid;
@@ -30,7 +34,8 @@ struct fake_target {
 };
 
 struct fake_target fake_target_start(enum fake_behaviour behaviour, const char *moved_to);
-void fake_target_stop(struct fake_target *target);
+/* False if FAKE_FORBIDDEN_BYTE had come. */
+bool fake_target_stop(struct fake_target *target);
 
 /* A port of loopback on which nobody listens. */
 uint16_t fake_target_closed_port(void);
