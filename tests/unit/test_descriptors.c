@@ -95,7 +95,7 @@ static void lengths_and_counts_agree_with_the_contents(void **state)
     assert_int_equal(get_le32(blob + 4), bytes);
     assert_int_equal(get_le32(blob + 8), 0x7);
     size_t used = 24;
-    for (int speed = 0; speed < 3; speed++)
+    for (size_t speed = 0; speed < 3; speed++)
         used += parse(blob + used, get_le32(blob + 12 + 4 * speed), &p);
     assert_int_equal(used, bytes);
     assert_int_equal(blob[bytes], 0xa5);
@@ -109,7 +109,7 @@ static void each_speed_is_a_bulk_only_disk_with_its_packet_size(void **state)
     size_t used = 24;
 
     assert_int_not_equal(descriptors_build(blob, DESCRIPTORS_BYTES_MAX), 0);
-    for (int speed = 0; speed < 3; speed++) {
+    for (size_t speed = 0; speed < 3; speed++) {
         used += parse(blob + used, get_le32(blob + 12 + 4 * speed), &p);
         check_mass_storage(&p, max_packet[speed]);
     }
