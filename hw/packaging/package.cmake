@@ -44,4 +44,14 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64)$")
   set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE amd64)
 endif()
+
+# Debian's musl compiler for arm64 comes without a strip of its own name, and
+# the build machine's own does not know the architecture.
+if(CMAKE_CROSSCOMPILING AND CPACK_DEBIAN_PACKAGE_ARCHITECTURE STREQUAL "arm64")
+  find_program(LUNSTICK_STRIP NAMES aarch64-linux-gnu-strip llvm-strip)
+  mark_as_advanced(LUNSTICK_STRIP)
+  if(LUNSTICK_STRIP)
+    set(CMAKE_STRIP "${LUNSTICK_STRIP}" CACHE FILEPATH "" FORCE)
+  endif()
+endif()
 include(CPack)
