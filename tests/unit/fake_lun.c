@@ -7,11 +7,46 @@
 
 #define POISON 0xdd
 
+/* A prime period: no packet or slice repeats another. */
+#define PATTERN_PERIOD 65521u
+
+static uint8_t pattern[PATTERN_PERIOD + POOL_SLICE_BYTES];
+
+static void pattern_make(void)
+{
+    uint32_t x = 1;
+
+    if (pattern[0] != 0)
+        return;
+    for (uint32_t i = 0; i < PATTERN_PERIOD; i++) {
+        x = x * 1664525u + 1013904223u;
+        pattern[i] = (uint8_t)(x >> 24 | 1);
+    }
+    for (uint32_t i = PATTERN_PERIOD; i < sizeof pattern; i++)
+        pattern[i] = pattern[i - PATTERN_PERIOD];
+}
+
+/* The data-in of the nth command from `offset` on, a slice at most. */
+static const uint8_t *pattern_at(unsigned nth, uint32_t offset)
+{
+    return pattern + (nth * 7919u + offset) % PATTERN_PERIOD;
+}
+
 uint8_t fake_lun_byte(unsigned nth, uint32_t offset)
 {
-    uint32_t x = nth * 2654435761u + offset * 40503u + (offset >> 9);
+    return *pattern_at(nth, offset);
+}
 
-    return (uint8_t)(x >> 7 ^ x);
+void fake_lun_check_piece(const struct lun *lun, const void *data, uint32_t bytes)
+{
+    const uint8_t *piece = data;
+    uint32_t offset = lun->done_bytes;
+    unsigned i = 0;
+
+    while (i < lun->pieces && lun->slice[lun->piece[i].slice] != piece)
+        offset += lun->piece[i++].bytes;
+    SCRIPT_CHECK(i < lun->pieces && lun->piece[i].bytes == bytes);
+    SCRIPT_CHECK(memcmp(piece, pattern_at(lun->submits, offset), bytes) == 0);
 }
 
 bool fake_lun_free(const struct lun *lun)
@@ -71,6 +106,7 @@ static void work(struct deferred *d)
 
 void fake_lun_init(struct lun *lun, struct deferred_list *deferred)
 {
+    pattern_make();
     memset(lun, 0, offsetof(struct lun, slice));
     memset(lun->slice, POISON, sizeof lun->slice);
     lun->deferred = deferred;
@@ -145,8 +181,8 @@ static uint32_t next(struct lun *lun, uint8_t **buf)
     lun->piece[lun->pieces].bytes = bytes;
     lun->pieces++;
     *buf = lun->slice[slice];
-    for (uint32_t i = 0; lun->cmd.dir == SCSI_DIR_IN && i < bytes; i++)
-        lun->slice[slice][i] = fake_lun_byte(lun->submits, lun->next_bytes + i);
+    if (lun->cmd.dir == SCSI_DIR_IN)
+        memcpy(lun->slice[slice], pattern_at(lun->submits, lun->next_bytes), bytes);
     lun->next_bytes += bytes;
     return bytes;
 }

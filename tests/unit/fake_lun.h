@@ -64,6 +64,8 @@ void fake_lun_open(struct lun *lun, uint32_t bytes);
 void fake_lun_finish(struct lun *lun, uint8_t status, bool phase_error);
 /* Byte `offset` of the data-in of the `nth` command submitted, from 1. */
 uint8_t fake_lun_byte(unsigned nth, uint32_t offset);
+/* Aborts unless `data` is a piece of data-in that is lent, with its bytes. */
+void fake_lun_check_piece(const struct lun *lun, const void *data, uint32_t bytes);
 /* No command is out. */
 bool fake_lun_free(const struct lun *lun);
 

@@ -249,6 +249,8 @@ struct host_result host_in(struct script_port *port, void *data, uint32_t bytes)
         result.bytes += packet;
         port->in_offset_bytes += packet;
         if (port->in_offset_bytes == req->length_bytes || port->babble) {
+            if (port->sent)
+                port->sent(port->sent_ctx, req);
             script_port_finish(port, USB_IN, 0, req->length_bytes);
             port->in_offset_bytes = 0;
         }

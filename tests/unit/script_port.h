@@ -40,6 +40,9 @@ struct script_port {
     int halt_error;         /* or this */
     unsigned refuse_submit; /* so many times -EAGAIN, IN only */
     int submit_error;       /* or this, every time */
+    /* Told of every IN request that the host has read to its end. */
+    void (*sent)(void *ctx, const struct usb_req *req);
+    void *sent_ctx;
 
     /* What happened. */
     unsigned halts, cancels, submits[2];
