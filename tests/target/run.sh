@@ -4,7 +4,7 @@
 # The target tests: starts a tgtd of its own on loopback, runs every program of
 # tests/target against it, prints one line per test, and leaves nothing behind.
 #   BUILD=DIR            the build to test (default: build/dev)
-#   TARGET_SESSIONS=N    sessions of 100 commands under valgrind (default 100;
+#   TARGET_SESSIONS=N    sessions of 100 commands under valgrind (default 1000;
 #                        0: without valgrind, as for a build with sanitizers)
 #   TARGET_VERBOSE=1     the session's log
 #   run.sh NAME...       only these programs
@@ -71,7 +71,7 @@ for program in "$build"/tests/target/test_*; do
     wanted "$name" "$@" || continue
     cmocka "$name" timeout 120 "$program"
 done
-sessions=${TARGET_SESSIONS:-100}
+sessions=${TARGET_SESSIONS:-1000}
 if wanted valgrind "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
     export TARGET_SESSIONS=$sessions
     check "no leak in $sessions sessions of 100 commands (valgrind)" no_leak
