@@ -293,13 +293,13 @@ enum gadget_error gadget_open_endpoints(const struct gadget *gadget, int *ep_in_
 
 static void say_owner(const struct owner *owner, const char *name, char why[GADGET_WHY_BYTES])
 {
+    char process[32] = "";
+
     if (owner->other_owner)
-        (void)fail(why, GADGET_EXISTS,
-                   "the gadget %s belongs to process %ld, another lunstickd; give this one "
-                   "another name, or stop that one",
-                   name, (long)owner->other_owner);
-    else
-        (void)fail(why, GADGET_EXISTS, "the gadget %s belongs to another lunstickd", name);
+        (void)snprintf(process, sizeof(process), " (process %ld)", (long)owner->other_owner);
+    (void)fail(why, GADGET_EXISTS,
+               "lunstickd is already running as %s%s; give this one another name, or stop that one",
+               name, process);
 }
 
 static enum gadget_error take_lock(struct gadget *g, char why[GADGET_WHY_BYTES])

@@ -36,19 +36,28 @@ static bool check_names(const struct scheme *s, config_setting_t *group, const c
     return true;
 }
 
-/* A group of integers, each at most `max`. */
-static bool check_numbers(const struct scheme *s, config_setting_t *group, const char *const *names,
-                          int max)
+/* A key and its largest value; a list of them ends with a NULL. */
+struct number {
+    const char *key;
+    int max;
+};
+
+/* A group of such numbers. */
+static bool check_numbers(const struct scheme *s, config_setting_t *group,
+                          const struct number *numbers)
 {
     if (!config_setting_is_group(group))
         return fault(s, group, "must be a group { }:", config_setting_name(group));
-    if (!check_names(s, group, names))
-        return false;
     for (int i = 0; i < config_setting_length(group); i++) {
         config_setting_t *member = config_setting_get_elem(group, (unsigned)i);
         int value = config_setting_get_int(member);
-        if (config_setting_type(member) != CONFIG_TYPE_INT || value < 0 || value > max)
-            return fault(s, member, "not a number, or out of range:", config_setting_name(member));
+        const struct number *n = numbers;
+        while (n->key && strcmp(n->key, config_setting_name(member)) != 0)
+            n++;
+        if (!n->key)
+            return fault(s, member, "unknown key", config_setting_name(member));
+        if (config_setting_type(member) != CONFIG_TYPE_INT || value < 0 || value > n->max)
+            return fault(s, member, "not a number, or out of range:", n->key);
     }
     return true;
 }
@@ -80,16 +89,16 @@ static bool check_root(struct scheme *s, config_setting_t *root)
 {
     static const char *const names[] = {"attrs",   "strings",  "functions",
                                         "configs", "os_descs", NULL};
-    static const char *const attributes[] = {
-        "bcdUSB",          "bDeviceClass",    "bDeviceSubClass",
-        "bDeviceProtocol", "bMaxPacketSize0", "idVendor",
-        "idProduct",       "bcdDevice",       NULL};
+    static const struct number attributes[] = {
+        {"bcdUSB", 0xffff},        {"bDeviceClass", 0xff},    {"bDeviceSubClass", 0xff},
+        {"bDeviceProtocol", 0xff}, {"bMaxPacketSize0", 0xff}, {"idVendor", 0xffff},
+        {"idProduct", 0xffff},     {"bcdDevice", 0xffff},     {NULL, 0}};
     static const char *const texts[] = {"lang", "manufacturer", "product", "serialnumber", NULL};
 
     if (!check_names(s, root, names))
         return false;
     config_setting_t *attrs = config_setting_get_member(root, "attrs");
-    if (attrs && !check_numbers(s, attrs, attributes, 0xffff))
+    if (attrs && !check_numbers(s, attrs, attributes))
         return false;
     config_setting_t *strings = config_setting_get_member(root, "strings");
     if (!strings)
@@ -144,7 +153,9 @@ static bool check_bindings(const struct scheme *s, config_setting_t *config,
 static bool check_configs(const struct scheme *s, config_setting_t *root)
 {
     static const char *const names[] = {"id", "name", "attrs", "strings", "functions", NULL};
-    static const char *const attributes[] = {"bmAttributes", "bMaxPower", NULL};
+    static const struct number attributes[] = {{"bmAttributes", 0xff},
+                                               {"bMaxPower", 900}, /* mA, at super speed */
+                                               {NULL, 0}};
     static const char *const texts[] = {"lang", "configuration", NULL};
     config_setting_t *functions = config_setting_get_member(root, "functions");
     config_setting_t *configs = config_setting_get_member(root, "configs");
@@ -164,7 +175,7 @@ static bool check_configs(const struct scheme *s, config_setting_t *root)
             !config_setting_lookup_string(config, "name", &name))
             return fault(s, config, "a configuration needs id = 1 (to 255) and a name", NULL);
         config_setting_t *attrs = config_setting_get_member(config, "attrs");
-        if (attrs && !check_numbers(s, attrs, attributes, 900))
+        if (attrs && !check_numbers(s, attrs, attributes))
             return false;
         config_setting_t *strings = config_setting_get_member(config, "strings");
         if (strings && !check_strings(s, strings, texts))

@@ -146,6 +146,13 @@ static void a_number_out_of_range_is_refused(void **state)
                    "not a number, or out of range: idVendor");
 }
 
+static void a_byte_that_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("attrs : { bDeviceClass = 256; };\n" GOOD_STRINGS GOOD_FUNCTION GOOD_CONFIG, 1,
+                   "not a number, or out of range: bDeviceClass");
+}
+
 static void a_text_that_is_a_number_is_refused(void **state)
 {
     (void)state;
@@ -220,6 +227,7 @@ int main(void)
         TEST(a_syntax_error_has_its_line),
         TEST(a_key_that_libusbgx_would_pass_over_is_refused),
         TEST(a_number_out_of_range_is_refused),
+        TEST(a_byte_that_does_not_fit_is_refused),
         TEST(a_text_that_is_a_number_is_refused),
         TEST(strings_without_a_language_are_refused),
         TEST(no_strings_are_refused),

@@ -3,7 +3,7 @@
  * The USB side on a real kernel, without a target: gadget, FunctionFS port, BOT
  * and logical unit over the RAM disk of the unit tests. Two processes like
  * lunstickd: the parent has the gadget, the child the endpoints. Runs in a
- * guest; tests/vm/usb_side.sh drives it.
+ * guest; usb.sh drives it.
  *
  *   ram_disk check [UDC]
  *   ram_disk cleanup NAME
