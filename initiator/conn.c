@@ -729,6 +729,20 @@ static void clear_environment(void)
         unsetenv(names[i]);
 }
 
+/* libiscsi's mutual CHAP challenge comes from rand(), which it seeds with its
+ * first context: from /dev/urandom, or, where a sandbox hides that, from the
+ * process id. So it is seeded again behind that. */
+static uint64_t seed(void)
+{
+    struct iscsi_context *first = iscsi_create_context("iqn.seed");
+    uint64_t random[2] = {(uint64_t)(uintptr_t)first, 0};
+
+    iscsi_destroy_context(first);
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
+        srand((unsigned)random[0]);
+    return random[1];
+}
+
 struct conn *conn_create(const struct conn_events *events, void *ctx,
                          struct deferred_list *deferred)
 {
@@ -740,8 +754,7 @@ struct conn *conn_create(const struct conn_events *events, void *ctx,
     c->events = events;
     c->ctx = ctx;
     c->deferred = deferred;
-    if (getrandom(&c->mark_key, sizeof(c->mark_key), GRND_NONBLOCK) != (ssize_t)sizeof(c->mark_key))
-        c->mark_key = (uint64_t)(uintptr_t)c;
+    c->mark_key = seed();
     for (unsigned i = 0; i < CONN_SLOTS; i++)
         c->slots[i].conn = c;
     return c;

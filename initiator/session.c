@@ -291,7 +291,7 @@ static bool take_redirect(struct address *portal, char *text)
 {
     char url[SESSION_WHY_BYTES + 64];
     char why[ADDRESS_WHY_BYTES];
-    struct address parsed;
+    struct address parsed = {.port = 0};
 
     text[strcspn(text, ",")] = '\0';
     snprintf(url, sizeof(url), "iscsi://%s/iqn.x/0", text);
