@@ -45,7 +45,7 @@ finish() {
         kill -TERM -- "-$pid" 2>/dev/null || true
         wait "$pid" || true
     done
-    if [ $status -ne 0 ] && [ -n "$shown" ]; then
+    if [ $status -ne 0 ] && [ $status -ne 130 ] && [ -n "$shown" ]; then
         echo "--- the log of lunstickd:" >&2
         timeout 10 pi run -t 5 'tail -n 15 /run/lunstickd.log' >&2 || true
     fi
