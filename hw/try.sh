@@ -63,13 +63,13 @@ look_around() {
     cat <<END
 
 It goes on running. To look around:
-  $sim/pi run 'lunstick status'            what the host sees, and why
-  $sim/pi run 'cat /run/lunstickd.log'
-  $sim/pi unplug                           pull the USB plug; plug: back
-  $sim/host run 'lsblk; dmesg | tail'
-  $sim/net exec ip link set pi down        pull the network cable; up: back
-  $sim/net exec tgtadm -C $(<"$work/control") --lld iscsi --op show --mode target
-The disk of the target is $image.
+  what the host sees, and why       $sim/pi run 'lunstick status'
+  the daemon's log                  $sim/pi run 'cat /run/lunstickd.log'
+  the host's view                   $sim/host run 'lsblk; dmesg | tail'
+  pull the USB plug; back: plug     $sim/pi unplug
+  freeze the target; back: -CONT    sudo kill -STOP $(<"$work/tgtd.pid")
+  the target's view                 sudo tgtadm -C $(<"$work/control") --lld iscsi --op show --mode target
+The target's disk is $image.
 To end it: sudo hw/try.sh --stop
 END
 }
@@ -112,6 +112,7 @@ start_target() {
     while [ -e "/var/run/tgtd/socket.$control" ]; do control=$((control + 1)); done
     echo "$control" >"$work/control"
     net exec tgtd -f -C "$control" --iscsi portal=10.71.0.1:3260 >"$work/tgtd.log" 2>&1 &
+    echo $! >"$work/tgtd.pid"
     disown          # `net down` ends it
     adm() { tgtadm -C "$control" --lld iscsi "$@"; }
     for ((try = 0; try < 100; try++)); do
