@@ -297,7 +297,9 @@ void lun_submit(struct lun *lun, struct lun_cmd *pub)
     cmd->state = CMD_QUEUED;
     cmd->serial = lun->next_serial++;
     cmd->submitted_us = lun_now(lun);
-    cmd->progress_us = cmd->submitted_us;
+    cmd->deadline_us = LUN_NEVER_US;
+    if (lun->config.answer_within_ms != 0)
+        cmd->deadline_us = cmd->submitted_us + (uint64_t)lun->config.answer_within_ms * 1000;
     op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
     cmd_begin(cmd);
 }
@@ -369,6 +371,22 @@ static void lun_run(struct deferred *d)
 
 /* ---- data ---- */
 
+/* The deadline stands still while the host has data to fetch or to send. */
+static void host_takes_over(struct cmd *cmd)
+{
+    uint64_t now = lun_now(cmd->lun);
+    if (cmd->deadline_us == LUN_NEVER_US)
+        return;
+    cmd->left_us = cmd->deadline_us > now ? cmd->deadline_us - now : 0;
+    cmd->deadline_us = LUN_NEVER_US;
+}
+
+static void host_gives_back(struct cmd *cmd)
+{
+    if (cmd->lun->config.answer_within_ms != 0 && cmd->done_bytes == cmd->next_bytes)
+        cmd->deadline_us = lun_now(cmd->lun) + cmd->left_us;
+}
+
 /* The part of a segment's slices from `at_bytes` of the command on. */
 static uint32_t piece_at(const struct segment *s, uint32_t at_bytes, uint8_t **piece)
 {
@@ -393,6 +411,7 @@ uint32_t lun_in_next(struct lun *lun, struct lun_cmd *pub, uint8_t **piece)
         lun->stats.last_streamed_read.first_to_host_us = lun_now(lun) - cmd->submitted_us;
     }
     uint32_t length = piece_at(s, cmd->next_bytes, piece);
+    host_takes_over(cmd);
     cmd->next_bytes += length;
     return length;
 }
@@ -401,8 +420,9 @@ void lun_in_done(struct lun *lun, struct lun_cmd *pub, uint32_t length_bytes)
 {
     struct cmd *cmd = cmd_of(pub);
     assert(length_bytes <= cmd->next_bytes - cmd->done_bytes);
+    (void)lun;
     cmd->done_bytes += length_bytes;
-    cmd->progress_us = lun_now(lun);
+    host_gives_back(cmd);
     struct segment *s;
     while ((s = cmd->segments) && s->owner == SCSI_OWNER_REPLY &&
            s->offset_bytes + s->length_bytes <= cmd->done_bytes)
@@ -420,6 +440,7 @@ uint32_t lun_out_next(struct lun *lun, struct lun_cmd *pub, uint8_t **room)
         return 0;
     const struct segment *s = segment_at(cmd, cmd->next_bytes);
     uint32_t length = piece_at(s, cmd->next_bytes, room);
+    host_takes_over(cmd);
     cmd->next_bytes += length;
     return length;
 }
@@ -446,8 +467,8 @@ void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
     assert(s && cmd->done_bytes < cmd->next_bytes);
     uint32_t length = piece_at(s, cmd->done_bytes, &room);
     assert(arrived_bytes <= length);
-    cmd->progress_us = lun_now(lun);
     cmd->done_bytes += arrived_bytes;
+    host_gives_back(cmd);
     out_arrived(cmd);
     if (arrived_bytes < length) {
         struct scsi_outcome outcome = {0};
@@ -617,16 +638,11 @@ static uint64_t min_us(uint64_t a, uint64_t b)
 
 static uint64_t cmd_deadline_us(const struct cmd *cmd)
 {
-    uint32_t within_ms = cmd->lun->config.answer_within_ms;
     bool waits = cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING;
-    /* Rooms that only the host can fill, data that only it can fetch: its own time. */
-    bool hosts_turn = cmd->done_bytes < cmd->next_bytes;
-    if (within_ms == 0 || !waits || hosts_turn)
-        return LUN_NEVER_US;
-    return cmd->progress_us + (uint64_t)within_ms * 1000;
+    return waits ? cmd->deadline_us : LUN_NEVER_US;
 }
 
-/* When the segments that wait after a BUSY may go; LUN_NEVER_US: none waits. */
+/* When the segments that pause may go; LUN_NEVER_US: none does. */
 static uint64_t retry_us(const struct lun *lun)
 {
     uint64_t at = LUN_NEVER_US;
@@ -638,16 +654,25 @@ static uint64_t retry_us(const struct lun *lun)
     return at;
 }
 
+/* Until when the session may keep its orphans; LUN_NEVER_US: there is none. */
+static uint64_t orphans_until_us(const struct lun *lun)
+{
+    uint64_t oldest_us;
+    unsigned orphans = segment_orphans(lun, &oldest_us);
+    if (orphans > LUN_ORPHANS_MAX)
+        return 0;
+    return orphans > 0 ? oldest_us + LUN_ORPHAN_AGE_US : LUN_NEVER_US;
+}
+
 uint64_t lun_next_timeout_us(const struct lun *lun)
 {
     uint64_t at = LUN_NEVER_US;
-    uint64_t oldest_us;
     for (unsigned i = 0; i < LUN_CMDS; i++)
         at = min_us(at, cmd_deadline_us(&lun->cmds[i]));
     if (lun->accepted)
         at = min_us(at, retry_us(lun));
-    if (lun->link_up && segment_orphans(lun, &oldest_us) > 0)
-        at = min_us(at, oldest_us + LUN_ORPHAN_AGE_US);
+    if (lun->link_up)
+        at = min_us(at, orphans_until_us(lun));
     if (lun->probe_since_us != 0)
         at = min_us(at, lun->probe_since_us + LUN_PROBE_TIME_US);
     return at;
@@ -669,12 +694,8 @@ void lun_run_timeouts(struct lun *lun)
         if (cmd_deadline_us(&lun->cmds[i]) <= now)
             cmd_expire(&lun->cmds[i]);
 
-    uint64_t oldest_us;
-    unsigned orphans = segment_orphans(lun, &oldest_us);
-    if (lun->link_up && orphans > LUN_ORPHANS_MAX)
-        drop_session(lun, "too many commands are left unanswered by the target");
-    else if (lun->link_up && orphans > 0 && now - oldest_us >= LUN_ORPHAN_AGE_US)
-        drop_session(lun, "the target left a command unanswered for 10 s");
+    if (lun->link_up && orphans_until_us(lun) <= now)
+        drop_session(lun, "the target leaves commands unanswered");
     else if (lun->probe_since_us != 0 && now - lun->probe_since_us >= LUN_PROBE_TIME_US)
         drop_session(lun, "the target did not answer the probe within 10 s");
 

@@ -49,10 +49,13 @@ struct lun_config {
     /* A disk was accepted for the first time, changed, or lost (NULL: session down). */
     void (*disk_changed)(void *ctx, const struct disk_identity *disk);
     void *disk_changed_ctx;
-    uint32_t answer_within_ms; /* from the CBW to the status; 0: for ever (NBD) */
-    uint32_t segment_bytes;    /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
-    bool read_only;            /* refuse writes although the target would take them */
-    bool removable;            /* say RMB=1 to the host */
+    /* How long one command may keep the host waiting, all its waits together;
+     * 0: for ever (NBD). Time in which the host has data to fetch or to send
+     * (pieces and rooms that are out) is its own. */
+    uint32_t answer_within_ms;
+    uint32_t segment_bytes; /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
+    bool read_only;         /* refuse writes although the target would take them */
+    bool removable;         /* say RMB=1 to the host */
 };
 
 /* NULL with errno set (ENOMEM, EINVAL). The structures that the configuration

@@ -18,7 +18,7 @@
 #define LUN_ORPHANS_MAX           8
 #define LUN_ORPHAN_AGE_US         10000000u
 #define LUN_PROBE_TIME_US         10000000u
-#define LUN_BUSY_RETRY_US         100000u
+#define LUN_RETRY_PAUSE_US        100000u
 #define LUN_NEVER_US              UINT64_MAX
 
 /*
@@ -37,8 +37,9 @@ struct segment {
     unsigned slice_count;
     struct order_span span; /* what it touches at the target */
     int order_slot;         /* of an orphan; else its command's covers it */
-    uint64_t orphaned_us;
-    uint64_t not_before_us; /* LUN: a pause after BUSY */
+    uint64_t orphaned_us;   /* since when the host waits for it no longer; 0: never was one */
+    uint64_t not_before_us; /* LUN: a pause before it goes again */
+    bool repeated;          /* it was at the target before */
     struct backend_cmd backend;
 };
 
@@ -58,7 +59,8 @@ struct cmd {
     enum cmd_state state;
     uint64_t serial; /* order of submission */
     uint64_t submitted_us;
-    uint64_t progress_us; /* the deadline counts from the last thing that moved */
+    uint64_t deadline_us; /* LUN_NEVER_US while the host has a piece or a room in hand */
+    uint64_t left_us;     /* and then: what is left of answer_within */
 
     struct op op;
     struct order_span span;

@@ -111,7 +111,9 @@ struct segment *segment_cut(struct cmd *cmd)
     s->offset_bytes = cmd->cut_bytes;
     s->length_bytes = left < most ? left : most;
     s->order_slot = ORDER_NONE;
+    s->orphaned_us = 0;
     s->not_before_us = 0;
+    s->repeated = false;
     if (!segment_take_slices(s))
         return NULL;
     segment_fill_backend(s, cmd);
@@ -181,7 +183,8 @@ void segment_abandon_all(struct cmd *cmd)
         } else if (s->owner == SCSI_OWNER_BACKEND) {
             segment_detach(s);
             s->order_slot = order_enter(&lun->order, s->span);
-            s->orphaned_us = lun_now(lun);
+            if (s->orphaned_us == 0) /* an adopted one keeps its age */
+                s->orphaned_us = lun_now(lun);
             lun->stats.orphans++;
         }
     }
@@ -265,11 +268,13 @@ static void segment_good(struct segment *s)
     }
 }
 
-/* Not executed, or executed without harm if it happens again: it goes back. */
-static void segment_again(struct segment *s, uint64_t not_before_us)
+/* Not executed, or executed without harm if it happens again: it goes back. The
+ * command's deadline goes on. */
+static void segment_again(struct segment *s, bool pause)
 {
     scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-    s->not_before_us = not_before_us;
+    s->not_before_us = pause ? lun_now(s->lun) + LUN_RETRY_PAUSE_US : 0;
+    s->repeated = true;
     s->lun->stats.retried++;
     lun_kick(s->lun);
 }
@@ -278,7 +283,7 @@ static void segment_lost(struct segment *s)
 {
     struct cmd *cmd = s->cmd;
     if (cmd->op.retry == OP_RETRY_AGAIN && !cmd->failed) {
-        segment_again(s, 0);
+        segment_again(s, false);
         return;
     }
     struct scsi_outcome outcome = {0};
@@ -295,7 +300,7 @@ static void segment_attention(struct segment *s, struct sense_code sense)
             sense.asc, sense.ascq, s->cmd->op.name);
     if (sense.asc == 0x28 || sense.asc == 0x2a || sense.asc == 0x3f)
         lun_reprobe(s->lun, "the target announced a change of the disk");
-    segment_again(s, 0);
+    segment_again(s, s->repeated);
 }
 
 static void segment_checked(struct segment *s)
@@ -332,7 +337,6 @@ static void segment_done(struct deferred *d)
         segment_free(s);
         return;
     }
-    cmd->progress_us = lun_now(lun);
     if (b->result == BACKEND_LOST) {
         segment_lost(s);
     } else {
@@ -346,7 +350,7 @@ static void segment_done(struct deferred *d)
             break;
         case SCSI_STATUS_CODE_BUSY:
         case SCSI_STATUS_CODE_TASK_SET_FULL:
-            segment_again(s, lun_now(lun) + LUN_BUSY_RETRY_US);
+            segment_again(s, true);
             break;
         case SCSI_STATUS_CODE_TASK_ABORTED:
             segment_lost(s);

@@ -85,6 +85,7 @@ void bench_up(struct bench *b)
 void bench_pass(struct bench *b, uint64_t us)
 {
     uint64_t end = bench_now_us + us;
+    bench_settle(b);
     for (;;) {
         uint64_t next = lun_next_timeout_us(b->lun);
         if (next > end)

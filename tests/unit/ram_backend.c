@@ -32,6 +32,7 @@ static int ram_submit(struct backend *b, struct backend_cmd *cmd)
             continue;
         ram->queue[i] = cmd;
         ram->age[i] = 0;
+        ram->go[i] = false;
         ram->number[i] = ++ram->seen_count;
         ram->outstanding++;
         if (ram->seen_count <= RAM_SEEN) {
@@ -150,9 +151,13 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
 {
     struct op op;
     op_decode(cmd->cdb, cmd->cdb_bytes, ram->block_bytes, &op);
-    bool inside = op.lba + op.blocks <= ram->blocks;
+    bool inside = op.blocks <= ram->blocks && op.lba <= ram->blocks - op.blocks;
     if (op.ranged && !inside) {
         scsi_outcome_check(&cmd->outcome, sense_lba_out_of_range);
+        return;
+    }
+    if (op.length == OP_LENGTH_BLOCKS && op.lba + op.blocks > RAM_BLOCKS) {
+        scsi_outcome_check(&cmd->outcome, sense_internal_failure);
         return;
     }
     uint8_t data[32] = {0};
@@ -192,6 +197,44 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
     }
 }
 
+static bool is_data(const struct backend_cmd *cmd)
+{
+    struct op op;
+    op_decode(cmd->cdb, cmd->cdb_bytes, RAM_BLOCK_BYTES, &op);
+    return op.plain;
+}
+
+static bool is_held(const struct ram_backend *ram, unsigned i)
+{
+    if (ram->go[i])
+        return false;
+    return (ram->hold_from && ram->number[i] >= ram->hold_from) ||
+           (ram->hold_data && is_data(ram->queue[i]));
+}
+
+void ram_let_go(struct ram_backend *ram, unsigned number)
+{
+    for (unsigned i = 0; i < RAM_QUEUE; i++)
+        if (ram->queue[i] && ram->number[i] == number)
+            ram->go[i] = true;
+}
+
+static bool shall_fail(const struct ram_backend *ram, unsigned number)
+{
+    unsigned last = ram->fail_last ? ram->fail_last : ram->fail_number;
+    return ram->fail_number && number >= ram->fail_number && number <= last;
+}
+
+static void fail(const struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    cmd->outcome.status = ram->fail_status;
+    if (ram->fail_status != SCSI_STATUS_CODE_CHECK_CONDITION)
+        return;
+    scsi_outcome_check(&cmd->outcome, ram->fail_sense);
+    if (ram->fail_deferred)
+        cmd->outcome.sense[0] |= 1;
+}
+
 static void complete(struct ram_backend *ram, unsigned i)
 {
     struct backend_cmd *cmd = ram->queue[i];
@@ -204,8 +247,9 @@ void ram_turn(struct ram_backend *ram)
 {
     for (unsigned i = 0; i < RAM_QUEUE; i++) {
         struct backend_cmd *cmd = ram->queue[i];
-        if (!cmd || (ram->hold_from && ram->number[i] >= ram->hold_from))
+        if (!cmd || is_held(ram, i))
             continue;
+        unsigned number = ram->number[i];
         if (ram->age[i]++ < ram->delay_turns)
             continue;
         cmd->result = BACKEND_DONE;
@@ -214,15 +258,13 @@ void ram_turn(struct ram_backend *ram)
         if (ram->pending_attention.key) {
             scsi_outcome_check(&cmd->outcome, ram->pending_attention);
             ram->pending_attention = sense_none;
-        } else if (ram->fail_number && ram->number[i] == ram->fail_number) {
-            if (ram->fail_status == SCSI_STATUS_CODE_CHECK_CONDITION)
-                scsi_outcome_check(&cmd->outcome, ram->fail_sense);
-            else
-                cmd->outcome.status = ram->fail_status;
+        } else if (shall_fail(ram, number)) {
+            fail(ram, cmd);
         } else {
             execute(ram, cmd);
-            if (ram->short_number && ram->number[i] == ram->short_number)
+            if (ram->short_number && number == ram->short_number)
                 cmd->outcome.moved_bytes /= 2;
+            cmd->outcome.phase_error = ram->over_number && number == ram->over_number;
         }
         complete(ram, i);
     }

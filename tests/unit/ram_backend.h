@@ -34,10 +34,14 @@ struct ram_backend {
     /* The fault plan. */
     unsigned delay_turns;                /* a command completes so many turns after its submit */
     unsigned hold_from;                  /* commands of this number and later wait; 0: none */
+    bool hold_data;                      /* READs and WRITEs wait, a probe does not */
     unsigned fail_number;                /* the command of this number (1, 2, ...) fails; 0: none */
+    unsigned fail_last;                  /* and those up to this one */
     uint8_t fail_status;                 /* with this status */
     struct sense_code fail_sense;        /* and, for CHECK CONDITION, this sense */
+    bool fail_deferred;                  /* which is of an earlier command */
     unsigned short_number;               /* this one moves half of its data with GOOD; 0: none */
+    unsigned over_number;                /* this one had more to move than it was asked for */
     struct sense_code pending_attention; /* the next command gets it; key 0: none */
     unsigned room;                       /* commands taken at once; more get -EAGAIN */
 
@@ -54,6 +58,7 @@ struct ram_backend {
     struct backend_cmd *queue[RAM_QUEUE];
     unsigned age[RAM_QUEUE];
     unsigned number[RAM_QUEUE];
+    bool go[RAM_QUEUE]; /* not held any more */
 };
 
 void ram_init(struct ram_backend *ram, struct deferred_list *deferred);
@@ -61,6 +66,8 @@ void ram_free(struct ram_backend *ram);
 void ram_up(struct ram_backend *ram);
 /* Every outstanding command comes back LOST, then down(). */
 void ram_lose(struct ram_backend *ram, const char *why);
+/* The command of this number is held no longer. */
+void ram_let_go(struct ram_backend *ram, unsigned number);
 /* One turn: what is due is executed and put on the deferred list. */
 void ram_turn(struct ram_backend *ram);
 /* Starts counting commands and faults anew. */

@@ -141,7 +141,7 @@ static void later_segment_first_is_not_valid_before_its_turn(void **state)
     struct lun_cmd *cmd =
         bench_cmd(&b, &note, rw10(OP_READ_10, 0, 240), 10, SCSI_DIR_IN, 240 * 512);
     bench_settle(&b);
-    b.ram.number[1] = 0; /* let the second go alone */
+    ram_let_go(&b.ram, 2);
     bench_settle(&b);
     assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 0);
     b.ram.hold_from = 0;
@@ -534,6 +534,130 @@ static void write_in_flight_never_lands_on_another_disk(void **state)
     lun_release(b.lun, cmd);
 }
 
+/* ---- time ---- */
+
+static void busy_for_ever_is_answered_in_time(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 1;
+    b.ram.fail_last = 1000000;
+    b.ram.fail_status = SCSI_STATUS_CODE_BUSY;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_pass(&b, 4100000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    lun_release(b.lun, cmd);
+}
+
+static void unit_attention_for_ever_is_answered_in_time(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 1;
+    b.ram.fail_last = 1000;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_UNIT_ATTENTION, 0x29, 0x00};
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_pass(&b, 4100000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    assert_in_range(b.ram.seen_count, 2, 100);
+    lun_release(b.lun, cmd);
+}
+
+static void session_lost_again_and_again_is_answered_in_time(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_data = true;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    for (int i = 0; i < 4; i++) {
+        bench_pass(&b, 1000000);
+        ram_lose(&b.ram, "again");
+        bench_up(&b);
+    }
+    bench_pass(&b, 100000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    lun_release(b.lun, cmd);
+}
+
+static void target_that_dribbles_is_answered_for_in_time(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_data = true;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_READ_10, 0, 384), 10, SCSI_DIR_IN, 384 * 512);
+    bench_pass(&b, 3000000);
+    ram_let_go(&b.ram, 1);
+    bench_settle(&b);
+    assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 64 * KIB);
+    bench_pass(&b, 900000);
+    assert_int_equal(note.complete, 0);
+    bench_pass(&b, 200000);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_becoming_ready);
+    assert_int_equal(cmd->outcome.moved_bytes, 64 * KIB);
+    lun_release(b.lun, cmd);
+    b.ram.hold_data = false;
+}
+
+static void time_that_the_host_takes_is_its_own(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t *piece;
+    b.ram.hold_data = true;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_READ_10, 0, 240), 10, SCSI_DIR_IN, 240 * 512);
+    bench_pass(&b, 3000000);
+    ram_let_go(&b.ram, 1);
+    bench_settle(&b);
+    assert_int_equal(lun_in_next(b.lun, cmd, &piece), 64 * KIB);
+    bench_pass(&b, 60000000);
+    assert_int_equal(note.complete, 0);
+    lun_in_done(b.lun, cmd, 64 * KIB);
+    bench_pass(&b, 900000);
+    assert_int_equal(note.complete, 0);
+    bench_pass(&b, 200000);
+    assert_int_equal(note.complete, 1);
+    lun_release(b.lun, cmd);
+    b.ram.hold_data = false;
+}
+
+static void rooms_that_the_host_fills_slowly_are_waited_for(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t *room;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    assert_int_equal(lun_out_next(b.lun, cmd, &room), 4096);
+    bench_pass(&b, 60000000);
+    memset(room, 7, 4096);
+    lun_out_done(b.lun, cmd, 4096);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+}
+
+static void hung_read_that_is_adopted_again_and_again_costs_the_session(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_data = true;
+    for (int i = 0; i < 4; i++) {
+        struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+        bench_pass(&b, 4000000);
+        assert_int_equal(note.complete, 1);
+        lun_release(b.lun, read);
+    }
+    assert_int_equal(b.ram.drops, 1);
+    ram_lose(&b.ram, "dropped");
+}
+
 /* ---- order and orphans ---- */
 
 static void overlapping_write_waits_for_the_read_before_it(void **state)
@@ -655,7 +779,7 @@ static void more_than_8_orphans_cost_the_session(void **state)
     bench_settle(&b);
     lun_abort(b.lun, read);
     lun_release(b.lun, read);
-    lun_run_timeouts(b.lun);
+    bench_pass(&b, 0);
     assert_int_equal(b.ram.drops, 1);
     ram_lose(&b.ram, "dropped");
 }
@@ -757,6 +881,13 @@ int main(void)
         TEST(flush_without_a_session_is_not_answered_good),
         TEST(other_disk_after_login_is_a_medium_change),
         TEST(write_in_flight_never_lands_on_another_disk),
+        TEST(busy_for_ever_is_answered_in_time),
+        TEST(unit_attention_for_ever_is_answered_in_time),
+        TEST(session_lost_again_and_again_is_answered_in_time),
+        TEST(target_that_dribbles_is_answered_for_in_time),
+        TEST(time_that_the_host_takes_is_its_own),
+        TEST(rooms_that_the_host_fills_slowly_are_waited_for),
+        TEST(hung_read_that_is_adopted_again_and_again_costs_the_session),
         TEST(overlapping_write_waits_for_the_read_before_it),
         TEST(disjoint_commands_go_together),
         TEST(command_that_is_not_read_only_runs_alone),
