@@ -19,8 +19,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hw/common.sh
 
 export LUNSTICK_SIM=${LUNSTICK_SIM:-lunstick-try}
-# bookworm's usbredirect (0.13) takes all the processor time that it can get
-export LUNSTICK_SIM_SUITE=${LUNSTICK_SIM_SUITE:-trixie}
 PATH=$PWD/hw/sim:$PATH
 work=$LUNSTICK_CACHE/$LUNSTICK_SIM      # is there as long as something runs
 image=$work/demo.img

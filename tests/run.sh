@@ -24,7 +24,8 @@ unit | target | vm | all) ;;
 esac
 
 results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+# Under sudo the build belongs to the user who asked for it.
+trap 'rm -f "$results"; [ -z "${SUDO_UID:-}" ] || chown -hR "$SUDO_UID:${SUDO_GID:-}" build' EXIT
 trap 'exit 130' INT TERM
 
 # group NAME BUDGET_SECONDS COMMAND...: shows the command's lines as they come,
@@ -80,7 +81,7 @@ style() {
 }
 
 tidy() {
-    printf '%s\0' "$@" | xargs -0 -P2 -n6 clang-tidy --quiet -p build/clang
+    printf '%s\0' "$@" | xargs -0 -P2 -n1 clang-tidy --quiet -p build/clang
 }
 
 # Scripts take the mirror from the machine's apt configuration.
