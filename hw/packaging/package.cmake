@@ -16,15 +16,17 @@ install(FILES "${_hw}/systemd/lunstick.modules" DESTINATION lib/modules-load.d
         RENAME lunstick.conf)
 install(FILES "${_hw}/lunstick.conf" "${_hw}/pi/config.txt"
         DESTINATION share/doc/lunstick/examples)
-install(FILES "${_dir}/copyright" DESTINATION share/doc/lunstick)
+install(FILES "${_dir}/copyright" "${PROJECT_SOURCE_DIR}/THIRD-PARTY.md"
+        DESTINATION share/doc/lunstick)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME lunstick)
 set(CPACK_PACKAGE_VENDOR lunstick)
-set(CPACK_PACKAGE_CONTACT "The lunstick maintainers <lunstick@localhost>")
+set(CPACK_PACKAGE_CONTACT "The lunstick maintainers <lunstick@lunstick.invalid>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "iSCSI disk as a USB disk, on a USB device port")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
+set(CPACK_PRE_BUILD_SCRIPTS "${_dir}/modes.cmake")
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)

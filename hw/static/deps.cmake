@@ -6,6 +6,11 @@
 #                        with the toolchain files beside this one
 # A static build also gets the target relink-kit (see THIRD-PARTY.md).
 
+# Assertions name their source file: not with the path it had when it was built.
+set(LUNSTICK_SHORT_PATHS "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
+                         "-fmacro-prefix-map=${PROJECT_BINARY_DIR}/=")
+add_compile_options(${LUNSTICK_SHORT_PATHS})
+
 if(NOT LUNSTICK_STATIC)
   find_package(PkgConfig REQUIRED)
   pkg_check_modules(LUNSTICK_DEP_ISCSI  REQUIRED IMPORTED_TARGET GLOBAL libiscsi>=1.19)
@@ -82,7 +87,7 @@ function(lunstick_third_party name dir licence)
     OUTPUT_NAME ${name}
     C_STANDARD 11 C_EXTENSIONS ON
     INTERPROCEDURAL_OPTIMIZATION OFF
-    COMPILE_OPTIONS "-w;-Os;-ffunction-sections;-fdata-sections"
+    COMPILE_OPTIONS "-w;-Os;-ffunction-sections;-fdata-sections;${LUNSTICK_SHORT_PATHS}"
     COMPILE_DEFINITIONS _GNU_SOURCE)
   target_include_directories(dep_${name} SYSTEM INTERFACE "${CMAKE_CURRENT_BINARY_DIR}/include")
   set_property(TARGET dep_${name} PROPERTY LUNSTICK_LICENCE "${licence}")
