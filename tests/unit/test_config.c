@@ -383,7 +383,7 @@ static struct lun_secrets secrets;
 
 static const char *at(const char *name)
 {
-    static char path[300];
+    static char path[CONFIG_PATH_BYTES];
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return path;
