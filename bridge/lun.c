@@ -59,8 +59,11 @@ static void free_waiting_segments(struct cmd *cmd)
     struct segment *next;
     for (struct segment *s = cmd->segments; s; s = next) {
         next = s->next;
-        if (s->owner == SCSI_OWNER_LUN)
-            segment_free(s);
+        if (s->owner != SCSI_OWNER_LUN)
+            continue;
+        if (s->offset_bytes < cmd->failed_at)
+            cmd->failed_at = s->offset_bytes;
+        segment_free(s);
     }
 }
 
@@ -88,30 +91,30 @@ static void cmd_refuse(struct cmd *cmd, struct sense_code sense)
     cmd_end(cmd);
 }
 
-/* Not answered in time: the host is told to come back, and what is at the
- * target goes on without it. */
+/* Ends it now, with the data so far; what is at the target goes on without it.
+ * A failure that was there before stays the outcome. */
+static void cmd_give_up(struct cmd *cmd, struct sense_code sense)
+{
+    segment_abandon_all(cmd);
+    if (!cmd->failed) {
+        cmd->failed = true;
+        cmd->failed_at = cmd->valid_bytes;
+        scsi_outcome_check(&cmd->pub.outcome, sense);
+    }
+    cmd_end(cmd);
+}
+
 static void cmd_expire(struct cmd *cmd)
 {
-    struct lun *lun = cmd->lun;
-    lun_log(lun, LUN_LOG_WARNING, "%s is not answered in time: the host is told NOT READY",
+    lun_log(cmd->lun, LUN_LOG_WARNING, "%s is not answered in time: the host is told NOT READY",
             cmd->op.name);
-    lun->stats.answered_late++;
-    segment_abandon_all(cmd);
-    if (cmd->failed) {
-        cmd_end(cmd);
-        return;
-    }
-    cmd->failed_at = cmd->valid_bytes;
-    scsi_outcome_check(&cmd->pub.outcome, sense_becoming_ready);
-    cmd->failed = true;
-    cmd_end(cmd);
+    cmd->lun->stats.answered_late++;
+    cmd_give_up(cmd, sense_becoming_ready);
 }
 
 static uint32_t moved_bytes(const struct cmd *cmd)
 {
-    if (cmd->pub.dir == SCSI_DIR_IN && cmd->failed && cmd->failed_at < cmd->valid_bytes)
-        return cmd->failed_at;
-    return cmd->valid_bytes;
+    return cmd->failed && cmd->failed_at < cmd->valid_bytes ? cmd->failed_at : cmd->valid_bytes;
 }
 
 static void cmd_finish(struct deferred *d)
@@ -198,7 +201,7 @@ static bool cmd_try_locally(struct cmd *cmd)
 static bool cmd_agree(struct cmd *cmd)
 {
     const struct op *op = &cmd->op;
-    uint32_t host_bytes = cmd->pub.length_bytes;
+    uint32_t host_bytes = cmd->pub.dir == SCSI_DIR_NONE ? 0 : cmd->pub.length_bytes;
     enum scsi_dir host_dir = host_bytes ? cmd->pub.dir : SCSI_DIR_NONE;
 
     switch (op->length) {
@@ -274,11 +277,10 @@ static void cmd_begin(struct cmd *cmd)
     /* Beyond the end the target shall say so itself, to the whole command. */
     uint64_t blocks = lun->disk.blocks;
     bool inside = cmd->op.blocks <= blocks && cmd->op.lba <= blocks - cmd->op.blocks;
-    const uint32_t whole_bytes = LUN_MAX_WHOLE_BYTES;
-    if (cmd->op.plain && !inside && cmd->want_bytes <= whole_bytes)
+    if (!inside)
         cmd->op.plain = false;
-    if (!cmd->op.plain && cmd->want_bytes > whole_bytes) {
-        cmd_refuse(cmd, sense_invalid_field);
+    if (!cmd->op.plain && cmd->want_bytes > LUN_MAX_WHOLE_BYTES) {
+        cmd_refuse(cmd, inside ? sense_invalid_field : sense_lba_out_of_range);
         return;
     }
     if (!cmd->op.plain)
@@ -499,7 +501,7 @@ struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
         cmd->segments = NULL;
         cmd->want_bytes = cmd->cut_bytes = cmd->valid_bytes = 0;
         cmd->next_bytes = cmd->done_bytes = cmd->failed_at = 0;
-        cmd->failed = cmd->recovered = false;
+        cmd->failed = false;
         scsi_owner_move(&cmd->pub.owner, SCSI_OWNER_POOL, SCSI_OWNER_FRONT);
         return &cmd->pub;
     }
@@ -557,11 +559,10 @@ static void fail_all(struct lun *lun)
 {
     for (unsigned i = 0; i < LUN_CMDS; i++) {
         struct cmd *cmd = &lun->cmds[i];
-        if (cmd->state != CMD_QUEUED && cmd->state != CMD_RUNNING)
-            continue;
-        segment_abandon_all(cmd);
-        cmd_refuse(cmd, sense_medium_changed);
+        if (cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING)
+            cmd_give_up(cmd, sense_medium_changed);
     }
+    segment_disown_orphans(lun);
 }
 
 static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)

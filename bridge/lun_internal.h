@@ -40,6 +40,7 @@ struct segment {
     uint64_t orphaned_us;   /* since when the host waits for it no longer; 0: never was one */
     uint64_t not_before_us; /* LUN: a pause before it goes again */
     bool repeated;          /* it was at the target before */
+    bool adoptable;         /* of an orphan: a READ of the disk that the host sees */
     struct backend_cmd backend;
 };
 
@@ -69,12 +70,11 @@ struct cmd {
 
     uint32_t want_bytes;  /* what the device moves, at most the host's length */
     uint32_t cut_bytes;   /* covered by segments so far */
-    uint32_t valid_bytes; /* in: the watermark; out: accepted by the target */
+    uint32_t valid_bytes; /* the watermark: all before it was moved to or from the target */
     uint32_t next_bytes;  /* handed to the front end by lun_in_next(), lun_out_next() */
     uint32_t done_bytes;  /* and back by lun_in_done(), lun_out_done() */
     bool failed;          /* the outcome is that of the first segment that failed */
     uint32_t failed_at;
-    bool recovered; /* the outcome is a RECOVERED ERROR: data are valid */
 
     struct deferred progress;
     struct deferred finish;
@@ -119,6 +119,8 @@ void segment_submit(struct segment *s);
 void segment_free(struct segment *s);
 /* Cuts BACKEND segments loose and frees those that wait (LUN). */
 void segment_abandon_all(struct cmd *cmd);
+/* The orphans there are read another disk than the host sees now. */
+void segment_disown_orphans(struct lun *lun);
 /* The first segment that covers `at_bytes`, or NULL. */
 struct segment *segment_at(const struct cmd *cmd, uint32_t at_bytes);
 bool segment_any(const struct cmd *cmd, enum scsi_owner owner);

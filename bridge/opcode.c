@@ -153,6 +153,20 @@ static uint64_t read_lba(const uint8_t *cdb, enum range range)
     return 0;
 }
 
+/* What an address field cannot hold any more: a piece must not begin there. */
+static uint64_t address_end(uint8_t range)
+{
+    switch (range) {
+    case R_6:
+        return UINT64_C(1) << 21;
+    case R_10:
+    case R_12:
+        return UINT64_C(1) << 32;
+    default:
+        return UINT64_MAX;
+    }
+}
+
 /* The blocks of data that travel, where it is not the blocks that are touched. */
 static void adjust_blocks(const uint8_t *cdb, struct op *op)
 {
@@ -227,7 +241,7 @@ void op_decode(const uint8_t cdb[SCSI_CDB_MAX_BYTES], uint8_t host_bytes, uint32
         op->length = OP_LENGTH_HOST;
         op->length_bytes = 0;
     }
-    op->plain = (row->flags & PLAIN) && !protect;
+    op->plain = (row->flags & PLAIN) && !protect && op->lba + op->blocks <= address_end(row->range);
 }
 
 void op_set_range(uint8_t cdb[SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks)

@@ -67,7 +67,8 @@ struct op {
     enum op_retry retry;
     bool read_only; /* changes neither the medium nor the state of the unit */
     bool writes;    /* changes the medium: refused on a read-only disk */
-    bool plain;     /* a READ or WRITE without protection information: may be cut into segments */
+    bool plain;     /* a READ or WRITE without protection information, all of whose blocks its
+                       form can address: may be cut into segments */
     bool ranged;    /* lba and blocks tell all the blocks it touches */
     bool flush;     /* SYNCHRONIZE CACHE: orders after writes, not after reads */
     uint64_t lba;

@@ -85,7 +85,7 @@ static struct segment *segment_adopt(struct cmd *cmd, const struct segment *want
     struct lun *lun = cmd->lun;
     for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
         struct segment *s = &lun->segments[i];
-        if (s->owner != SCSI_OWNER_BACKEND || s->cmd || s->backend.dir != SCSI_DIR_IN ||
+        if (s->owner != SCSI_OWNER_BACKEND || s->cmd || !s->adoptable ||
             s->length_bytes != wanted->length_bytes ||
             memcmp(s->backend.cdb, wanted->backend.cdb, SCSI_CDB_MAX_BYTES) != 0)
             continue;
@@ -183,12 +183,20 @@ void segment_abandon_all(struct cmd *cmd)
         } else if (s->owner == SCSI_OWNER_BACKEND) {
             segment_detach(s);
             s->order_slot = order_enter(&lun->order, s->span);
+            assert(s->order_slot != ORDER_NONE); /* it had its place within the command's */
+            s->adoptable = cmd->op.plain && s->backend.dir == SCSI_DIR_IN;
             if (s->orphaned_us == 0) /* an adopted one keeps its age */
                 s->orphaned_us = lun_now(lun);
             lun->stats.orphans++;
         }
     }
     lun_kick(lun);
+}
+
+void segment_disown_orphans(struct lun *lun)
+{
+    for (unsigned i = 0; i < LUN_SEGMENTS; i++)
+        lun->segments[i].adoptable = false;
 }
 
 struct segment *segment_at(const struct cmd *cmd, uint32_t at_bytes)
@@ -222,50 +230,58 @@ unsigned segment_orphans(const struct lun *lun, uint64_t *oldest_us)
     return count;
 }
 
+/* The command fails here, with the target's outcome or one of ours. */
+static void segment_fail(struct segment *s, const struct scsi_outcome *outcome)
+{
+    scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
+    cmd_fail(s->cmd, s->offset_bytes, outcome);
+}
+
+static void segment_fail_code(struct segment *s, struct sense_code code)
+{
+    struct scsi_outcome outcome = {0};
+    scsi_outcome_check(&outcome, code);
+    segment_fail(s, &outcome);
+}
+
+/* The watermark: up to where all segments brought their data. */
+static uint32_t arrived_bytes(const struct cmd *cmd)
+{
+    for (const struct segment *s = cmd->segments; s; s = s->next)
+        if (s->owner != SCSI_OWNER_REPLY)
+            return s->offset_bytes;
+    return cmd->cut_bytes;
+}
+
 /* The target executed it: the data count. */
 static void segment_good(struct segment *s)
 {
     struct cmd *cmd = s->cmd;
     struct lun *lun = s->lun;
-    uint32_t moved = s->backend.outcome.moved_bytes;
+    const struct scsi_outcome *o = &s->backend.outcome;
+    bool in = s->backend.dir == SCSI_DIR_IN;
+    uint32_t moved = o->moved_bytes < s->length_bytes ? o->moved_bytes : s->length_bytes;
 
-    if (s->backend.dir == SCSI_DIR_IN) {
-        if (moved > s->length_bytes)
-            moved = s->length_bytes;
-        if (moved < s->length_bytes && cmd->op.plain) {
-            /* GOOD, but not all the blocks: never pass on what a buffer held before. */
-            struct scsi_outcome outcome = {0};
-            scsi_outcome_check(&outcome, sense_data_phase_error);
-            scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-            cmd_fail(cmd, s->offset_bytes, &outcome);
-            return;
-        }
-        if (!cmd->op.plain)
-            cmd->want_bytes = moved;
-        s->length_bytes = moved;
-        scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_REPLY);
-        lun->stats.read_bytes += moved;
-        while (cmd->valid_bytes < cmd->want_bytes) {
-            const struct segment *at = segment_at(cmd, cmd->valid_bytes);
-            if (!at || at->owner != SCSI_OWNER_REPLY)
-                break;
-            cmd->valid_bytes = at->offset_bytes + at->length_bytes;
-        }
-        if (cmd->cut_bytes == cmd->want_bytes && cmd->want_bytes > moved &&
-            !segment_any(cmd, SCSI_OWNER_BACKEND)) {
-            lun->stats.last_streamed_read.last_segment_us = lun_now(lun) - cmd->submitted_us;
-        }
-        if (moved == 0)
-            segment_free(s);
-        deferred_add(lun->config.deferred, &cmd->progress);
-    } else {
-        cmd->valid_bytes += s->length_bytes;
-        lun->stats.written_bytes += s->length_bytes;
-        scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-        segment_free(s);
-        if (cmd->pub.dir == SCSI_DIR_OUT)
-            deferred_add(lun->config.deferred, &cmd->progress);
+    if (cmd->op.plain && (moved < s->length_bytes || o->phase_error)) {
+        /* Not the blocks that were asked for: what the buffer held before is never
+         * passed on, and what was not written is never called so. */
+        segment_fail_code(s, sense_data_phase_error);
+        return;
     }
+    if (!cmd->failed && (o->status != SCSI_STATUS_CODE_GOOD || o->phase_error))
+        cmd->pub.outcome = *o;
+    if (!cmd->op.plain) {
+        s->length_bytes = cmd->cut_bytes = cmd->want_bytes = moved;
+        if (cmd->op.length == OP_LENGTH_ALLOC) /* the shorter of both holds */
+            cmd->pub.outcome.phase_error = false;
+    }
+    *(in ? &lun->stats.read_bytes : &lun->stats.written_bytes) += moved;
+    scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, in ? SCSI_OWNER_REPLY : SCSI_OWNER_LUN);
+    if (!in || moved == 0)
+        segment_free(s);
+    cmd->valid_bytes = arrived_bytes(cmd);
+    if (cmd->want_bytes > 0)
+        deferred_add(lun->config.deferred, &cmd->progress);
 }
 
 /* Not executed, or executed without harm if it happens again: it goes back. The
@@ -281,46 +297,62 @@ static void segment_again(struct segment *s, bool pause)
 
 static void segment_lost(struct segment *s)
 {
-    struct cmd *cmd = s->cmd;
-    if (cmd->op.retry == OP_RETRY_AGAIN && !cmd->failed) {
+    if (s->cmd->op.retry == OP_RETRY_AGAIN || s->cmd->failed)
         segment_again(s, false);
-        return;
-    }
-    struct scsi_outcome outcome = {0};
-    scsi_outcome_check(&outcome, sense_nexus_loss);
-    scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-    cmd_fail(cmd, s->offset_bytes, &outcome);
+    else
+        segment_fail_code(s, sense_nexus_loss);
 }
 
-/* Unit attentions belong to the LUN: the command was not executed and goes
- * again, after a new probe where the disk may have changed. */
-static void segment_attention(struct segment *s, struct sense_code sense)
+/* Unit attentions belong to the LUN, whatever command they hit, an orphan, too:
+ * it was not executed, and where the disk may have changed it is probed. */
+static bool took_attention(struct segment *s)
 {
-    lun_log(s->lun, LUN_LOG_INFO, "unit attention %02X/%02X from the target; %s is sent again",
-            sense.asc, sense.ascq, s->cmd->op.name);
+    const struct scsi_outcome *o = &s->backend.outcome;
+    struct sense_code sense;
+    if (s->backend.result != BACKEND_DONE || o->status != SCSI_STATUS_CODE_CHECK_CONDITION ||
+        !sense_parse(o->sense, o->sense_bytes, &sense) || sense.key != SENSE_UNIT_ATTENTION)
+        return false;
+    lun_log(s->lun, LUN_LOG_INFO, "unit attention %02X/%02X from the target", sense.asc,
+            sense.ascq);
     if (sense.asc == 0x28 || sense.asc == 0x2a || sense.asc == 0x3f)
         lun_reprobe(s->lun, "the target announced a change of the disk");
-    segment_again(s, s->repeated);
+    return true;
 }
 
 static void segment_checked(struct segment *s)
 {
-    struct cmd *cmd = s->cmd;
-    struct scsi_outcome *o = &s->backend.outcome;
+    const struct scsi_outcome *o = &s->backend.outcome;
     struct sense_code sense;
-    sense_parse(o->sense, o->sense_bytes, &sense);
-    if (sense.key == SENSE_UNIT_ATTENTION && !cmd->failed) {
-        segment_attention(s, sense);
-        return;
-    }
-    if (sense.key == SENSE_RECOVERED_ERROR && !cmd->failed) {
-        cmd->recovered = true;
-        cmd->pub.outcome = *o;
+    bool current =
+        sense_parse(o->sense, o->sense_bytes, &sense) && !sense_deferred(o->sense, o->sense_bytes);
+    if (current && sense.key == SENSE_RECOVERED_ERROR)
         segment_good(s);
-        return;
+    else
+        segment_fail(s, o);
+}
+
+/* What the target answered, other than a unit attention. */
+static void segment_answered(struct segment *s)
+{
+    switch (s->backend.outcome.status) {
+    case SCSI_STATUS_CODE_GOOD:
+    case SCSI_STATUS_CODE_CONDITION_MET:
+        segment_good(s);
+        break;
+    case SCSI_STATUS_CODE_CHECK_CONDITION:
+        segment_checked(s);
+        break;
+    case SCSI_STATUS_CODE_BUSY:
+    case SCSI_STATUS_CODE_TASK_SET_FULL:
+        segment_again(s, true);
+        break;
+    case SCSI_STATUS_CODE_TASK_ABORTED:
+        segment_lost(s);
+        break;
+    default:
+        segment_fail(s, &s->backend.outcome);
+        break;
     }
-    scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-    cmd_fail(cmd, s->offset_bytes, o);
 }
 
 /* The back end gives a segment back. */
@@ -328,38 +360,20 @@ static void segment_done(struct deferred *d)
 {
     struct backend_cmd *b = (struct backend_cmd *)((char *)d - offsetof(struct backend_cmd, done));
     struct segment *s = (struct segment *)((char *)b - offsetof(struct segment, backend));
-    struct lun *lun = s->lun;
     struct cmd *cmd = s->cmd;
 
-    lun->stats.outstanding--;
+    s->lun->stats.outstanding--;
+    bool attention = took_attention(s);
     if (!cmd) {
         scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
         segment_free(s);
         return;
     }
-    if (b->result == BACKEND_LOST) {
+    if (attention)
+        segment_again(s, s->repeated);
+    else if (b->result == BACKEND_LOST)
         segment_lost(s);
-    } else {
-        switch (b->outcome.status) {
-        case SCSI_STATUS_CODE_GOOD:
-        case SCSI_STATUS_CODE_CONDITION_MET:
-            segment_good(s);
-            break;
-        case SCSI_STATUS_CODE_CHECK_CONDITION:
-            segment_checked(s);
-            break;
-        case SCSI_STATUS_CODE_BUSY:
-        case SCSI_STATUS_CODE_TASK_SET_FULL:
-            segment_again(s, true);
-            break;
-        case SCSI_STATUS_CODE_TASK_ABORTED:
-            segment_lost(s);
-            break;
-        default:
-            scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
-            cmd_fail(cmd, s->offset_bytes, &b->outcome);
-            break;
-        }
-    }
+    else
+        segment_answered(s);
     cmd_settle(cmd);
 }

@@ -65,6 +65,12 @@ bool sense_parse(const uint8_t *sense, size_t length, struct sense_code *code)
     }
 }
 
+bool sense_deferred(const uint8_t *sense, size_t length)
+{
+    uint8_t response = length > 0 ? sense[0] & 0x7f : 0;
+    return response == 0x71 || response == 0x73;
+}
+
 bool sense_code_equal(struct sense_code a, struct sense_code b)
 {
     return a.key == b.key && a.asc == b.asc && a.ascq == b.ascq;

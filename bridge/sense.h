@@ -55,6 +55,9 @@ size_t sense_build_descriptor(uint8_t out[8], struct sense_code code);
  * or of no known response code; `code` is then NO SENSE. */
 bool sense_parse(const uint8_t *sense, size_t length, struct sense_code *code);
 
+/* A deferred error (SPC-4 4.5.5): of an earlier command; this one was not executed. */
+bool sense_deferred(const uint8_t *sense, size_t length);
+
 bool sense_code_equal(struct sense_code a, struct sense_code b);
 
 #endif

@@ -245,6 +245,7 @@ static void complete(struct ram_backend *ram, unsigned i)
 
 void ram_turn(struct ram_backend *ram)
 {
+    static const struct sense_code recovered = {SENSE_RECOVERED_ERROR, 0x17, 0x00};
     for (unsigned i = 0; i < RAM_QUEUE; i++) {
         struct backend_cmd *cmd = ram->queue[i];
         if (!cmd || is_held(ram, i))
@@ -264,6 +265,8 @@ void ram_turn(struct ram_backend *ram)
             execute(ram, cmd);
             if (ram->short_number && number == ram->short_number)
                 cmd->outcome.moved_bytes /= 2;
+            if (ram->recover_number && number == ram->recover_number)
+                scsi_outcome_check(&cmd->outcome, recovered);
             cmd->outcome.phase_error = ram->over_number && number == ram->over_number;
         }
         complete(ram, i);

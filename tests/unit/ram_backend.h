@@ -41,6 +41,7 @@ struct ram_backend {
     struct sense_code fail_sense;        /* and, for CHECK CONDITION, this sense */
     bool fail_deferred;                  /* which is of an earlier command */
     unsigned short_number;               /* this one moves half of its data with GOOD; 0: none */
+    unsigned recover_number;             /* this one is executed, with RECOVERED ERROR 17/00 */
     unsigned over_number;                /* this one had more to move than it was asked for */
     struct sense_code pending_attention; /* the next command gets it; key 0: none */
     unsigned room;                       /* commands taken at once; more get -EAGAIN */

@@ -102,6 +102,22 @@ static void unknown_opcode_is_alone_and_never_repeated(void **state)
     assert_false(op.read_only);
 }
 
+static void range_beyond_what_the_cdb_can_address_is_not_plain(void **state)
+{
+    (void)state;
+    uint8_t ten[16] = {OP_WRITE_10, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 1};
+    assert_true(decode(ten).plain);
+    ten[8] = 2;
+    assert_false(decode(ten).plain);
+    assert_int_equal(decode(ten).length_bytes, 2 * 512);
+    uint8_t six[16] = {OP_READ_6, 0x1f, 0xff, 0xff, 1};
+    assert_true(decode(six).plain);
+    six[4] = 0;
+    assert_false(decode(six).plain);
+    uint8_t sixteen[16] = {OP_READ_16, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2};
+    assert_true(decode(sixteen).plain);
+}
+
 static void set_range_keeps_all_but_the_range(void **state)
 {
     (void)state;
@@ -348,6 +364,7 @@ int main(void)
         cmocka_unit_test(write_same_moves_one_block_or_none),
         cmocka_unit_test(compare_and_write_moves_its_blocks_twice),
         cmocka_unit_test(unknown_opcode_is_alone_and_never_repeated),
+        cmocka_unit_test(range_beyond_what_the_cdb_can_address_is_not_plain),
         cmocka_unit_test(set_range_keeps_all_but_the_range),
         cmocka_unit_test(every_opcode_decodes_to_the_length_of_its_group),
         cmocka_unit_test(sense_is_read_back_from_both_formats),

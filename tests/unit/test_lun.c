@@ -230,6 +230,18 @@ static void range_beyond_the_end_passes_whole_to_the_target(void **state)
     assert_memory_equal(b.ram.seen[0].cdb, cdb, 16);
 }
 
+static void long_range_beyond_the_end_is_not_done_in_part(void **state)
+{
+    (void)state;
+    uint8_t before[512];
+    memcpy(before, ram_block(&b.ram, RAM_BLOCKS - 2048), sizeof(before));
+    const uint8_t *cdb = rw10(OP_WRITE_10, RAM_BLOCKS - 2048, 4096);
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 4096 * 512);
+    assert_sense(&o, sense_lba_out_of_range);
+    assert_int_equal(b.ram.seen_count, 0);
+    assert_memory_equal(ram_block(&b.ram, RAM_BLOCKS - 2048), before, sizeof(before));
+}
+
 static void unmap_passes_with_its_parameter_list(void **state)
 {
     (void)state;
@@ -534,6 +546,218 @@ static void write_in_flight_never_lands_on_another_disk(void **state)
     lun_release(b.lun, cmd);
 }
 
+/* ---- odd answers of the target ---- */
+
+static struct lun_cmd *read_of_two_segments(struct note *note)
+{
+    return bench_cmd(&b, note, rw10(OP_READ_10, 0, 256), 10, SCSI_DIR_IN, 256 * 512);
+}
+
+static void piece_beyond_what_the_cdb_can_address_is_never_made(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "larger now");
+    b.ram.blocks = 1ULL << 33;
+    bench_up(&b);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_capacity_changed);
+    uint8_t before[512];
+    memcpy(before, b.ram.disk, sizeof(before));
+    const uint8_t *cdb = rw10(OP_WRITE_10, 0xffffff80, 256);
+    bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 256 * 512);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_memory_equal(b.ram.seen[0].cdb, cdb, 16);
+    assert_memory_equal(b.ram.disk, before, sizeof(before));
+}
+
+static void write_that_the_target_took_in_part_is_not_good(void **state)
+{
+    (void)state;
+    b.ram.short_number = 1;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_sense(&o, sense_data_phase_error);
+    assert_int_equal(o.moved_bytes, 0);
+}
+
+static void bytes_behind_a_failed_write_segment_do_not_count(void **state)
+{
+    (void)state;
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_MEDIUM_ERROR, 0x0c, 0};
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 256), 10, SCSI_DIR_OUT, 256 * 512);
+    bench_write(&b, cmd, data, 256 * 512);
+    bench_settle(&b);
+    ram_let_go(&b.ram, 2);
+    bench_settle(&b);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, b.ram.fail_sense);
+    assert_int_equal(cmd->outcome.moved_bytes, 0);
+    lun_release(b.lun, cmd);
+}
+
+static void bytes_behind_an_unanswered_write_segment_do_not_count(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 256), 10, SCSI_DIR_OUT, 256 * 512);
+    bench_write(&b, cmd, data, 256 * 512);
+    bench_settle(&b);
+    ram_let_go(&b.ram, 2);
+    bench_pass(&b, 4100000);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.moved_bytes, 0);
+    lun_release(b.lun, cmd);
+}
+
+/* The second segment fails; then the first comes, with `sense` if there is a key. */
+static void first_comes_after_the_failure(struct note *note, struct lun_cmd **cmd,
+                                          struct sense_code sense)
+{
+    b.ram.fail_number = 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, 0};
+    b.ram.hold_from = 1;
+    *cmd = read_of_two_segments(note);
+    bench_settle(&b);
+    ram_let_go(&b.ram, 2);
+    bench_settle(&b);
+    assert_int_equal(note->complete, 0);
+    b.ram.fail_number = sense.key ? 1 : 0;
+    b.ram.fail_sense = sense;
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note->complete, 1);
+}
+
+static void unit_attention_does_not_replace_a_failure(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd;
+    first_comes_after_the_failure(&note, &cmd,
+                                  (struct sense_code){SENSE_UNIT_ATTENTION, 0x3f, 0x0e});
+    assert_sense(&cmd->outcome, (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, 0});
+    assert_int_equal(cmd->outcome.moved_bytes, 0);
+    assert_int_equal(b.ram.accepts, 2);
+    lun_release(b.lun, cmd);
+}
+
+static void recovered_error_does_not_replace_a_failure(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd;
+    b.ram.recover_number = 1;
+    first_comes_after_the_failure(&note, &cmd, sense_none);
+    assert_sense(&cmd->outcome, (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, 0});
+    assert_int_equal(cmd->outcome.moved_bytes, 64 * KIB);
+    lun_release(b.lun, cmd);
+}
+
+static void lost_session_does_not_replace_a_failure(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, 0};
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = read_of_two_segments(&note);
+    bench_settle(&b);
+    ram_let_go(&b.ram, 2);
+    bench_settle(&b);
+    ram_lose(&b.ram, "cable");
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, b.ram.fail_sense);
+    lun_release(b.lun, cmd);
+}
+
+static void recovered_error_brings_its_data_and_its_sense(void **state)
+{
+    (void)state;
+    b.ram.recover_number = 1;
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 0, 256), 10, SCSI_DIR_IN, data, 256 * 512);
+    assert_sense(&o, (struct sense_code){SENSE_RECOVERED_ERROR, 0x17, 0});
+    assert_int_equal(o.moved_bytes, 256 * 512);
+    assert_memory_equal(data, b.ram.disk, 256 * 512);
+}
+
+static void deferred_recovered_error_is_no_success(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_RECOVERED_ERROR, 0x0c, 0x01};
+    b.ram.fail_deferred = true;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, cmd, data, 4096);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, b.ram.fail_sense);
+    assert_int_equal(cmd->outcome.moved_bytes, 0);
+    lun_release(b.lun, cmd);
+}
+
+static void condition_met_reaches_the_host(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {0x34}; /* PRE-FETCH(10) */
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_CONDITION_MET;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_NONE, NULL, 0);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_CONDITION_MET);
+}
+
+static void overflow_at_the_target_is_a_phase_error(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {OP_VERIFY_10, 2};
+    cdb[8] = 8;
+    b.ram.over_number = 1;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 4096);
+    assert_true(o.phase_error);
+}
+
+static void read_that_overflows_brings_nothing(void **state)
+{
+    (void)state;
+    b.ram.over_number = 1;
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_data_phase_error);
+    assert_int_equal(o.moved_bytes, 0);
+}
+
+static void residual_of_a_passed_command_reaches_the_host(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {OP_UNMAP};
+    cdb[8] = 24;
+    b.ram.short_number = 1;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 24);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(o.moved_bytes, 12);
+}
+
+static void direction_none_means_no_data(void **state)
+{
+    (void)state;
+    uint8_t unknown[6] = {0x02};
+    struct scsi_outcome o = bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 4096);
+    assert_sense(&o, sense_invalid_opcode);
+    assert_int_equal(b.ram.seen[0].length_bytes, 0);
+}
+
 /* ---- time ---- */
 
 static void busy_for_ever_is_answered_in_time(void **state)
@@ -784,6 +1008,46 @@ static void more_than_8_orphans_cost_the_session(void **state)
     ram_lose(&b.ram, "dropped");
 }
 
+static void orphan_that_gets_a_unit_attention_is_not_lost_on_us(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    lun_abort(b.lun, read);
+    lun_release(b.lun, read);
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x3f, 0x0e};
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(b.ram.accepts, 2);
+}
+
+static void orphan_of_the_old_disk_is_not_adopted(void **state)
+{
+    (void)state;
+    struct note first, second, third;
+    b.ram.hold_data = true;
+    struct lun_cmd *old = bench_cmd(&b, &first, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    /* Another disk within the same session: a command tells, the READ is still out. */
+    b.ram.serial = "ram0002";
+    b.ram.pending_attention = sense_medium_changed;
+    struct lun_cmd *flush = bench_cmd(&b, &second, sync10, 10, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    assert_int_equal(first.complete, 1);
+    lun_release(b.lun, old);
+    lun_release(b.lun, flush);
+    bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0); /* takes the unit attention */
+    struct lun_cmd *cmd = bench_cmd(&b, &third, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(lun_stats(b.lun)->adopted, 0);
+    b.ram.hold_data = false;
+    bench_settle(&b);
+    assert_int_equal(third.complete, 1);
+    lun_release(b.lun, cmd);
+}
+
 /* ---- the probe ---- */
 
 static void probe_of_a_missing_lun_is_a_permanent_fault(void **state)
@@ -857,6 +1121,7 @@ int main(void)
         TEST(short_packet_ends_a_write_with_an_error),
         TEST(unknown_opcode_passes_whole_and_its_sense_comes_back),
         TEST(range_beyond_the_end_passes_whole_to_the_target),
+        TEST(long_range_beyond_the_end_is_not_done_in_part),
         TEST(unmap_passes_with_its_parameter_list),
         TEST(flush_passes_to_the_target),
         TEST(whole_command_larger_than_the_limit_is_refused),
@@ -881,6 +1146,20 @@ int main(void)
         TEST(flush_without_a_session_is_not_answered_good),
         TEST(other_disk_after_login_is_a_medium_change),
         TEST(write_in_flight_never_lands_on_another_disk),
+        TEST(piece_beyond_what_the_cdb_can_address_is_never_made),
+        TEST(write_that_the_target_took_in_part_is_not_good),
+        TEST(bytes_behind_a_failed_write_segment_do_not_count),
+        TEST(bytes_behind_an_unanswered_write_segment_do_not_count),
+        TEST(unit_attention_does_not_replace_a_failure),
+        TEST(recovered_error_does_not_replace_a_failure),
+        TEST(lost_session_does_not_replace_a_failure),
+        TEST(recovered_error_brings_its_data_and_its_sense),
+        TEST(deferred_recovered_error_is_no_success),
+        TEST(condition_met_reaches_the_host),
+        TEST(overflow_at_the_target_is_a_phase_error),
+        TEST(read_that_overflows_brings_nothing),
+        TEST(residual_of_a_passed_command_reaches_the_host),
+        TEST(direction_none_means_no_data),
         TEST(busy_for_ever_is_answered_in_time),
         TEST(unit_attention_for_ever_is_answered_in_time),
         TEST(session_lost_again_and_again_is_answered_in_time),
@@ -895,6 +1174,8 @@ int main(void)
         TEST(repeated_read_adopts_its_orphan),
         TEST(orphan_older_than_10_s_costs_the_session),
         TEST(more_than_8_orphans_cost_the_session),
+        TEST(orphan_that_gets_a_unit_attention_is_not_lost_on_us),
+        TEST(orphan_of_the_old_disk_is_not_adopted),
         TEST(probe_of_a_missing_lun_is_a_permanent_fault),
         TEST(probe_of_an_odd_block_size_says_which_fit),
         TEST(probe_that_is_never_answered_costs_the_session),
