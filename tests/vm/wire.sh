@@ -74,6 +74,17 @@ streams() {
 }
 
 
+write_streams() {
+    local first last
+    both run 'dd if=/dev/zero of=/dev/sda bs=120k count=4 oflag=direct'
+    both run 'lunstick status --json' >"$work/status.json"
+    jq .luns[0].io.last_streamed_write "$work/status.json"
+    same bytes 122880 "$(jq .luns[0].io.last_streamed_write.bytes "$work/status.json")"
+    first=$(jq .luns[0].io.last_streamed_write.first_to_target_us "$work/status.json")
+    last=$(jq .luns[0].io.last_streamed_write.last_from_host_us "$work/status.json")
+    [ "$first" -gt 0 ] && [ "$first" -lt "$last" ]
+}
+
 # At high speed: at SuperSpeed dummy_hcd cannot send merged requests whose pieces
 # are no multiples of 1024 bytes; it fails with the kernel's own gadget as well.
 fio_verifies() {
@@ -90,4 +101,5 @@ test_case "wire: WRITE SAME(16) passes byte for byte" write_same_passes
 test_case "wire: an unknown opcode passes byte for byte" unknown_passes
 test_case "wire: the target's sense for an LBA out of range" sense_is_the_targets
 test_case "wire: a READ streams with 20 ms of delay" streams
+test_case "wire: a WRITE leaves for the target before its last bytes came" write_streams
 test_case "wire: fio verifies mixed block sizes" fio_verifies
