@@ -10,9 +10,14 @@
 # $LUNSTICK_CACHE, which may be deleted at any time. What was fetched once is
 # not asked for again: a second run needs no network.
 
-LUNSTICK_CACHE="${LUNSTICK_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/lunstick}"
+# What programs say is read by scripts.
+export LC_ALL=C.UTF-8
+
+# `~` is right where HOME is not set
+_home=~
+LUNSTICK_CACHE="${LUNSTICK_CACHE:-${XDG_CACHE_HOME:-$_home/.cache}/lunstick}"
+case $LUNSTICK_CACHE in /*) ;; *) LUNSTICK_CACHE=$PWD/$LUNSTICK_CACHE ;; esac
 export LUNSTICK_CACHE
-mkdir -p "$LUNSTICK_CACHE"
 
 # say MESSAGE...: one line of progress on stderr, with the seconds since start.
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
@@ -23,6 +28,10 @@ die() {
     [ -z "${2:-}" ] || printf '  fix: %s\n' "$2" >&2
     exit "${3:-1}"
 }
+
+{ mkdir -p "$LUNSTICK_CACHE" && [ -w "$LUNSTICK_CACHE" ]; } 2>/dev/null ||
+    die "$LUNSTICK_CACHE, the cache, cannot be written" \
+        "LUNSTICK_CACHE=DIRECTORY in the environment names another"
 
 # need_packages PKG...: has the packages installed when it returns. Instant if
 # they are; otherwise root is needed. PKG may be NAME:ARCH, also of a foreign
@@ -45,17 +54,21 @@ need_packages() {
             "as root: apt-get install --no-install-recommends ${missing[*]}"
     say "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    : >"$log"
-    if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null ||
-       ! "${apt[@]}" install --no-install-recommends "${missing[@]}" >>"$log" 2>&1
-    then
-        # no package lists, or lists so old that the archive has moved on
-        "${apt[@]}" update >>"$log" 2>&1 || true
-        "${apt[@]}" install --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || {
-            grep -E '^[EW]: ' "$log" | tail -n 5 >&2
-            die "apt-get cannot install ${missing[*]}" "see $log"
-        }
-    fi
+    (
+        flock 9         # scripts may run side by side
+        exec </dev/null >"$log" 2>&1
+        # 9>&-: a service that is started does not keep the lock
+        if ! compgen -G '/var/lib/apt/lists/*_Packages*' ||
+           ! "${apt[@]}" install --no-install-recommends "${missing[@]}" 9>&-
+        then
+            # no package lists, or lists so old that the archive has moved on
+            "${apt[@]}" update 9>&- || true
+            "${apt[@]}" install --no-install-recommends "${missing[@]}" 9>&-
+        fi
+    ) 9>"$LUNSTICK_CACHE/need_packages.lock" || {
+        grep -E '^[EW]: ' "$log" | tail -n 5 >&2
+        die "apt-get cannot install ${missing[*]}" "see $log"
+    }
 }
 
 # The Debian archive that this machine itself uses, as "URL KEYRING"; KEYRING

@@ -20,7 +20,7 @@ foreach(_name linux asm-generic mtd)
   file(CREATE_LINK "/usr/include/${_name}" "${_kernel}/${_name}" SYMBOLIC)
 endforeach()
 
-set(CMAKE_C_FLAGS_INIT "-idirafter ${_kernel} -fno-pie -ffunction-sections -fdata-sections \
+set(CMAKE_C_FLAGS_INIT "-idirafter \"${_kernel}\" -fno-pie -ffunction-sections -fdata-sections \
 -fno-unwind-tables -fno-asynchronous-unwind-tables")
 # -static: with -static-pie the linker makes a dynamic binary, and says nothing.
 # norelro: RELRO would protect 200 bytes here and costs up to 64 KB of padding.
