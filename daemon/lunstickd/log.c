@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
     const char *program;
     enum lun_log_level max_level;
-    bool journal;
-} log_state = {"lunstickd", LUN_LOG_INFO, false};
+    bool journal, socket;
+    unsigned lost; /* lines, since one was written */
+} log_state = {.program = "lunstickd", .max_level = LUN_LOG_INFO};
 
 /* systemd.exec(5): JOURNAL_STREAM is "device:inode" of the stream that was
  * connected; a stderr that was redirected since is another one. */
@@ -27,11 +31,30 @@ static bool stderr_is_journal(void)
     return strcmp(stream, mine) == 0;
 }
 
+/* Nobody waits for a reader who sleeps or a terminal that was stopped: pipes
+ * and terminals are opened anew, because O_NONBLOCK on the description that was
+ * inherited would be everybody's who has it. */
+static void unblock_stderr(void)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) < 0)
+        return;
+    log_state.socket = S_ISSOCK(st.st_mode);
+    if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+        return;
+    int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)dup2(fd, STDERR_FILENO);
+    (void)close(fd);
+}
+
 void log_init(const char *program, enum lun_log_level max_level)
 {
     log_state.program = program;
     log_state.max_level = max_level;
     log_state.journal = stderr_is_journal();
+    unblock_stderr();
 }
 
 size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const char *text,
@@ -52,15 +75,28 @@ size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const cha
     return length;
 }
 
-void log_text(enum lun_log_level level, const char *text)
+static bool write_line(enum lun_log_level level, const char *text)
 {
     char line[LOG_LINE_BYTES];
+    size_t length = log_format(line, level, text, log_state.program, log_state.journal);
+    ssize_t n = log_state.socket ? send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                 : write(STDERR_FILENO, line, length);
+    return n >= 0 || errno != EAGAIN;
+}
+
+void log_text(enum lun_log_level level, const char *text)
+{
+    char lost[64];
     if (level > log_state.max_level)
         return;
-    size_t length = log_format(line, level, text, log_state.program, log_state.journal);
-    /* A log that cannot be written has nowhere to say so. */
-    if (write(STDERR_FILENO, line, length) < 0)
-        return;
+    if (log_state.lost) {
+        (void)snprintf(lost, sizeof lost, "%u lines of the log were lost", log_state.lost);
+        if (write_line(LUN_LOG_WARNING, lost))
+            log_state.lost = 0;
+    }
+    /* The order stays: nothing is written while older lines are missing. */
+    if (log_state.lost || !write_line(level, text))
+        log_state.lost++;
 }
 
 void log_printf(enum lun_log_level level, const char *format, ...)

@@ -2,7 +2,8 @@
 /*
  * The log: one line per event to stderr, each written by one write(2), so that
  * the lines of parent and child never mix. Under the journal a line carries its
- * level as "<4>"; otherwise the program's name and the level in words.
+ * level as "<4>"; otherwise the program's name and the level in words. A log
+ * that nobody reads holds up nothing: its lines are counted as lost.
  */
 #ifndef LUNSTICK_DAEMON_LOG_H
 #define LUNSTICK_DAEMON_LOG_H

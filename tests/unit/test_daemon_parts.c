@@ -12,6 +12,7 @@
 #include "daemon/lunstickd/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,69 @@ static void an_endless_line_is_cut(void **state)
     assert_int_equal(line[length - 1], '\n');
 }
 
+/* stderr becomes fds[1], filled up, while the lines are logged. */
+static void log_into_the_full(const int fds[2], const char *const *lines)
+{
+    int keep = dup(STDERR_FILENO);
+    while (write(fds[1], "full", 4) > 0) {
+    }
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0);
+    assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    (void)alarm(5); /* a log that blocks ends the test */
+    log_init("p", LUN_LOG_INFO);
+    for (; *lines; lines++)
+        log_text(LUN_LOG_INFO, *lines);
+    (void)alarm(0);
+    assert_int_equal(dup2(keep, STDERR_FILENO), STDERR_FILENO);
+    (void)close(keep);
+}
+
+static size_t drain(int fd, char *text, size_t size)
+{
+    ssize_t n = 0;
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t got = 1; got > 0; n = got > 0 ? got : n)
+        got = read(fd, text, size - 1);
+    text[n] = 0;
+    return (size_t)n;
+}
+
+static void a_log_that_nobody_reads_blocks_nothing(void **state)
+{
+    static const char *const two[] = {"one", "two", NULL};
+    int fds[2];
+    (void)state;
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    log_into_the_full(fds, two);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    log_into_the_full(fds, two);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void lost_lines_are_counted(void **state)
+{
+    static const char *const three[] = {"one", "two", "three", NULL};
+    static char text[1 << 17];
+    int fds[2];
+    (void)state;
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    log_into_the_full(fds, three);
+    (void)drain(fds[0], text, sizeof text);
+    int keep = dup(STDERR_FILENO);
+    assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    log_text(LUN_LOG_INFO, "four");
+    assert_int_equal(dup2(keep, STDERR_FILENO), STDERR_FILENO);
+    (void)close(keep);
+    (void)drain(fds[0], text, sizeof text);
+    assert_string_equal(text, "p: warning: 3 lines of the log were lost\np: four\n");
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 static void the_service_manager_is_told(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -257,6 +321,8 @@ int main(void)
         cmocka_unit_test(a_line_for_the_journal_carries_its_level),
         cmocka_unit_test(a_peer_cannot_forge_log_lines),
         cmocka_unit_test(an_endless_line_is_cut),
+        cmocka_unit_test(lost_lines_are_counted),
+        cmocka_unit_test(a_log_that_nobody_reads_blocks_nothing),
         cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(without_a_service_manager_nothing_is_wrong),
     };
