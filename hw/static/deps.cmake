@@ -41,7 +41,9 @@ elseif(DEFINED ENV{LUNSTICK_CACHE})
 elseif(DEFINED ENV{XDG_CACHE_HOME})
   set(_sources "$ENV{XDG_CACHE_HOME}/lunstick/sources")
 else()
-  set(_sources "$ENV{HOME}/.cache/lunstick/sources")
+  # right where HOME is not set, too
+  execute_process(COMMAND bash -c "echo ~" OUTPUT_VARIABLE _home OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(_sources "${_home}/.cache/lunstick/sources")
 endif()
 set(LUNSTICK_SOURCES "${_sources}" CACHE PATH "Tarballs of the third-party sources")
 

@@ -4,7 +4,7 @@
 # tests/package/debian.sh [SUITE]: builds and tests what is committed in a
 # minimal Debian SUITE (trixie by default, or bookworm) that has nothing but apt:
 # whether the scripts install what they need, and the presets build with that
-# suite's compilers and libraries. By hand; root; 4 minutes, 2.5 GB below TMPDIR,
+# suite's compilers and libraries. By hand; root; two minutes, 2 GB below TMPDIR,
 # all of which is deleted in the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
