@@ -15,22 +15,48 @@ const struct disk_vpd *disk_vpd_find(const struct disk_identity *disk, uint8_t c
     return NULL;
 }
 
-/* 1 equal, 0 different, -1 at least one side lacks the page. */
-static int vpd_equal(const struct disk_identity *a, const struct disk_identity *b, uint8_t code)
+/* The next designator of the logical unit (SPC-4 7.8.6: association 0) from
+ * `at` on, without those of the ports, which differ from path to path. NULL: no
+ * more. */
+static const uint8_t *next_designator(const struct disk_vpd *page, size_t *at)
 {
-    const struct disk_vpd *pa = disk_vpd_find(a, code);
-    const struct disk_vpd *pb = disk_vpd_find(b, code);
-    if (!pa && !pb)
+    while (page && *at + 4 <= page->bytes) {
+        const uint8_t *d = page->data + *at;
+        if (*at + 4 + d[3] > page->bytes)
+            break;
+        *at += 4u + d[3];
+        if ((d[1] >> 4 & 3) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+/* 1 equal, 0 different, -1 both lack it. */
+static int designators_equal(const struct disk_vpd *a, const struct disk_vpd *b)
+{
+    size_t at_a = 4, at_b = 4;
+    for (int found = -1;; found = 1) {
+        const uint8_t *da = next_designator(a, &at_a);
+        const uint8_t *db = next_designator(b, &at_b);
+        if (!da && !db)
+            return found;
+        if (!da || !db || da[3] != db[3] || memcmp(da, db, 4u + da[3]) != 0)
+            return 0;
+    }
+}
+
+static int serials_equal(const struct disk_vpd *a, const struct disk_vpd *b)
+{
+    if (!a && !b)
         return -1;
-    if (!pa || !pb)
-        return 0;
-    return pa->bytes == pb->bytes && memcmp(pa->data, pb->data, pa->bytes) == 0;
+    return a && b && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
 }
 
 bool disk_same(const struct disk_identity *a, const struct disk_identity *b)
 {
-    int designation = vpd_equal(a, b, VPD_DESIGNATION);
-    int serial = vpd_equal(a, b, VPD_SERIAL);
+    int designation =
+        designators_equal(disk_vpd_find(a, VPD_DESIGNATION), disk_vpd_find(b, VPD_DESIGNATION));
+    int serial = serials_equal(disk_vpd_find(a, VPD_SERIAL), disk_vpd_find(b, VPD_SERIAL));
     if (designation >= 0 || serial >= 0)
         return designation != 0 && serial != 0;
     /* Vendor, product and revision: bytes 8 to 35 of the INQUIRY data. */
@@ -71,23 +97,18 @@ char *disk_name(const struct disk_identity *disk, char *out, size_t size)
 {
     out[0] = '\0';
     const struct disk_vpd *page = disk_vpd_find(disk, VPD_DESIGNATION);
-    /* SPC-4 7.8.6: descriptors of the logical unit; NAA (3) before EUI (2) before T10 (1). */
+    /* NAA (3) before EUI (2) before T10 (1). */
     int best = 0;
-    for (size_t at = 4; page && at + 4 <= page->bytes;) {
-        const uint8_t *d = page->data + at;
-        size_t length = d[3];
-        if (at + 4 + length > page->bytes)
-            break;
+    size_t at = 4;
+    for (const uint8_t *d; (d = next_designator(page, &at));) {
         int type = d[1] & 0x0f;
-        bool of_lun = (d[1] >> 4 & 3) == 0;
-        if (of_lun && type >= 1 && type <= 3 && type > best) {
-            best = type;
-            if (type == 1)
-                print_text(d + 4, length, out, size);
-            else
-                print_hex(d + 4, length, out, size);
-        }
-        at += 4 + length;
+        if (type > 3 || type <= best)
+            continue;
+        best = type;
+        if (type == 1)
+            print_text(d + 4, d[3], out, size);
+        else
+            print_hex(d + 4, d[3], out, size);
     }
     if (best)
         return out;

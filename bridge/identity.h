@@ -40,8 +40,9 @@ struct disk_identity {
 /* Page `code`, or NULL if the target does not have it. */
 const struct disk_vpd *disk_vpd_find(const struct disk_identity *disk, uint8_t code);
 
-/* Same designators (83) or, without them, same serial number (80); without
- * both the vendor, product and revision. Capacity is not part of it. */
+/* Same designators of the logical unit (83) and same serial number (80), as far
+ * as the disks have them; without both the vendor, product and revision.
+ * Capacity is not part of it. */
 bool disk_same(const struct disk_identity *a, const struct disk_identity *b);
 
 /* Why a USB host cannot use this disk (no blocks; a block length that hosts do

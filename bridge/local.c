@@ -43,10 +43,14 @@ static bool inquiry(const struct local_view *view, const uint8_t *cdb, struct lo
     if (!(cdb[1] & 1))
         return cdb[2] == 0 ? inquiry_standard(view, reply) : refuse(reply, sense_invalid_field);
 
+    /* Pages that the target lists but the probe does not keep, or not in full
+     * length, are the target's. */
     const struct disk_vpd *page = view->disk ? disk_vpd_find(view->disk, cdb[2]) : NULL;
-    if (page)
-        return answer(reply, page->data, page->bytes);
-    /* Pages that the target lists but the probe does not keep are the target's. */
+    if (page) {
+        uint32_t asked = get_be16(cdb + 3);
+        bool whole = page->bytes >= 4u + get_be16(page->data + 2) || asked <= page->bytes;
+        return whole && answer(reply, page->data, asked < page->bytes ? asked : page->bytes);
+    }
     const struct disk_vpd *list = view->disk ? disk_vpd_find(view->disk, 0) : NULL;
     for (unsigned i = 4; list && i < list->bytes; i++)
         if (list->data[i] == cdb[2])
@@ -67,7 +71,7 @@ static bool request_sense(const struct local_view *view, const uint8_t *cdb,
     bool descriptor = cdb[1] & 1;
     const struct scsi_outcome *kept = view->kept_sense;
     struct sense_code code = view->disk ? sense_none : sense_no_medium;
-    if (kept) {
+    if (kept && kept->sense_bytes > 0) {
         bool kept_descriptor = (kept->sense[0] & 0x7f) >= 0x72;
         if (kept_descriptor == descriptor)
             return answer(reply, kept->sense, kept->sense_bytes);

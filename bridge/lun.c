@@ -117,6 +117,24 @@ static uint32_t moved_bytes(const struct cmd *cmd)
     return cmd->failed && cmd->failed_at < cmd->valid_bytes ? cmd->failed_at : cmd->valid_bytes;
 }
 
+/* For the REQUEST SENSE of a host that sees success or failure only (BOT): a
+ * status without sense gets the code that tells of it. */
+static void keep_sense(struct lun *lun, const struct scsi_outcome *o)
+{
+    if (o->phase_error || o->status == SCSI_STATUS_CODE_GOOD ||
+        o->status == SCSI_STATUS_CODE_CONDITION_MET)
+        return;
+    lun->sense_kept = true;
+    if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION) {
+        lun->stats.check_conditions++;
+        lun->kept_sense = *o;
+    } else if (o->status == SCSI_STATUS_CODE_RESERVATION_CONFLICT) {
+        scsi_outcome_check(&lun->kept_sense, sense_reservation_conflict);
+    } else {
+        scsi_outcome_check(&lun->kept_sense, sense_internal_failure);
+    }
+}
+
 static void cmd_finish(struct deferred *d)
 {
     struct cmd *cmd = (struct cmd *)((char *)d - offsetof(struct cmd, finish));
@@ -126,11 +144,7 @@ static void cmd_finish(struct deferred *d)
     o->moved_bytes = moved_bytes(cmd);
     order_leave(&lun->order, cmd->order_slot);
     cmd->order_slot = ORDER_NONE;
-    if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION && !o->phase_error) {
-        lun->kept_sense = *o;
-        lun->sense_kept = true;
-        lun->stats.check_conditions++;
-    }
+    keep_sense(lun, o);
     uint64_t latency_us = lun_now(lun) - cmd->submitted_us;
     lun->stats.commands++;
     lun->stats.latency_us_sum += latency_us;
@@ -147,51 +161,6 @@ static void cmd_progress(struct deferred *d)
 {
     struct cmd *cmd = (struct cmd *)((char *)d - offsetof(struct cmd, progress));
     cmd->ops->progress(&cmd->pub);
-}
-
-/* ---- local answers ---- */
-
-/* The reply's data become the command's one segment, already valid. False: no
- * buffer now, try again. */
-static bool cmd_reply_locally(struct cmd *cmd, const struct local_reply *reply)
-{
-    if (reply->sense.key != SENSE_NO_SENSE) {
-        cmd_refuse(cmd, reply->sense);
-        return true;
-    }
-    uint32_t bytes = reply->bytes < cmd->want_bytes ? reply->bytes : cmd->want_bytes;
-    cmd->want_bytes = bytes;
-    if (bytes > 0) {
-        struct segment *s = segment_cut(cmd);
-        if (!s)
-            return false;
-        memcpy(s->slice[0], reply->data, bytes);
-        scsi_owner_move(&s->owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
-        cmd->valid_bytes = bytes;
-    }
-    cmd_end(cmd);
-    return true;
-}
-
-/* True: the command is answered, or waits for a buffer to be answered in. */
-static bool cmd_try_locally(struct cmd *cmd)
-{
-    struct lun *lun = cmd->lun;
-    struct local_view view = {
-        .disk = lun->have_disk ? &lun->disk : NULL,
-        .removable = lun->config.removable,
-        .read_only = lun->config.read_only,
-        .kept_sense = lun->sense_kept ? &lun->kept_sense : NULL,
-    };
-    struct local_reply reply;
-    if (!local_answer(&view, cmd->pub.cdb, &reply))
-        return false;
-    if (cmd_reply_locally(cmd, &reply)) {
-        lun->stats.local_answers++;
-        if (cmd->pub.cdb[0] == OP_REQUEST_SENSE)
-            lun->sense_kept = false;
-    }
-    return true;
 }
 
 /* ---- submission ---- */
@@ -242,38 +211,53 @@ static struct order_span cmd_span(const struct cmd *cmd)
     return op->read_only ? nothing : alone;
 }
 
-/* A unit attention is reported once, and not by these (SAM-5 5.14). */
-static bool passes_attention(const struct cmd *cmd)
+/* A unit attention is reported once, and kept sense ends with the next command;
+ * but neither by these (SAM-5 5.14). REQUEST SENSE brings the attention as its
+ * data when no sense is kept (SPC-4 6.39). */
+static bool passes_attention(struct lun *lun, uint8_t opcode)
 {
-    uint8_t op = cmd->pub.cdb[0];
-    return op == OP_INQUIRY || op == OP_REPORT_LUNS || op == OP_REQUEST_SENSE;
+    if (opcode == OP_REQUEST_SENSE && !lun->sense_kept &&
+        lun->unit_attention.key != SENSE_NO_SENSE) {
+        scsi_outcome_check(&lun->kept_sense, lun->unit_attention);
+        lun->sense_kept = true;
+        lun->unit_attention = sense_none;
+    }
+    return opcode == OP_INQUIRY || opcode == OP_REPORT_LUNS || opcode == OP_REQUEST_SENSE;
 }
 
-/* What can be said at once; otherwise the command is queued. */
-static void cmd_begin(struct cmd *cmd)
+/* True: cmd->reply is the answer. */
+static bool cmd_ask_locally(struct cmd *cmd)
 {
     struct lun *lun = cmd->lun;
-    if (!cmd_agree(cmd)) {
-        cmd->pub.outcome.phase_error = true;
-        cmd->want_bytes = 0;
-        cmd_end(cmd);
-        return;
-    }
-    if (!passes_attention(cmd)) {
+    const struct local_view view = {
+        .disk = lun_disk(lun),
+        .removable = lun->config.removable,
+        .read_only = lun->config.read_only,
+        .kept_sense = lun->sense_kept ? &lun->kept_sense : NULL,
+    };
+    if (!local_answer(&view, cmd->pub.cdb, &cmd->reply))
+        return false;
+    if (cmd->pub.cdb[0] == OP_REQUEST_SENSE)
         lun->sense_kept = false;
-        if (lun->unit_attention.key != SENSE_NO_SENSE) {
-            cmd_refuse(cmd, lun->unit_attention);
-            lun->unit_attention = sense_none;
-            return;
-        }
-    }
-    if (cmd_try_locally(cmd))
-        return;
-    if (cmd->op.writes && lun->config.read_only) {
-        cmd_refuse(cmd, sense_write_protected);
-        return;
-    }
+    if (sense_code_equal(cmd->reply.sense, sense_no_medium))
+        lun->told_no_medium = true;
+    lun->stats.local_answers++;
+    return true;
+}
 
+static void cmd_reply(struct cmd *cmd)
+{
+    cmd->local = true;
+    if (cmd->want_bytes > cmd->reply.bytes)
+        cmd->want_bytes = cmd->reply.bytes;
+    cmd->valid_bytes = cmd->want_bytes;
+    cmd_end(cmd);
+}
+
+/* What the target has to do. */
+static void cmd_queue(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
     /* Beyond the end the target shall say so itself, to the whole command. */
     uint64_t blocks = lun->disk.blocks;
     bool inside = cmd->op.blocks <= blocks && cmd->op.lba <= blocks - cmd->op.blocks;
@@ -289,6 +273,35 @@ static void cmd_begin(struct cmd *cmd)
     if (cmd->want_bytes > 0 && cmd->pub.dir == SCSI_DIR_OUT)
         deferred_add(lun->config.deferred, &cmd->progress);
     lun_kick(lun);
+}
+
+/* What can be said at once is; otherwise the command is queued. A refusal moves
+ * no data, so it comes before a disagreement on them (BOT cases 1, 4 and 9). */
+static void cmd_begin(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
+    bool agreed = cmd_agree(cmd);
+    if (!passes_attention(lun, cmd->pub.cdb[0])) {
+        lun->sense_kept = false;
+        if (lun->unit_attention.key != SENSE_NO_SENSE) {
+            cmd_refuse(cmd, lun->unit_attention);
+            lun->unit_attention = sense_none;
+            return;
+        }
+    }
+    bool local = cmd_ask_locally(cmd);
+    if (local && cmd->reply.sense.key != SENSE_NO_SENSE) {
+        cmd_refuse(cmd, cmd->reply.sense);
+    } else if (!agreed) {
+        cmd->pub.outcome.phase_error = true;
+        cmd_end(cmd);
+    } else if (local) {
+        cmd_reply(cmd);
+    } else if (cmd->op.writes && cmd->pub.dir != SCSI_DIR_IN && lun->config.read_only) {
+        cmd_refuse(cmd, sense_write_protected);
+    } else {
+        cmd_queue(cmd);
+    }
 }
 
 void lun_submit(struct lun *lun, struct lun_cmd *pub)
@@ -323,9 +336,6 @@ static bool cmd_overtakes(const struct cmd *cmd)
 
 static void cmd_run(struct cmd *cmd)
 {
-    bool local_wait = cmd->state == CMD_QUEUED && cmd->cut_bytes == 0 && cmd_try_locally(cmd);
-    if (local_wait)
-        return;
     if (cmd->state == CMD_QUEUED && !cmd_overtakes(cmd)) {
         cmd->order_slot = order_enter(&cmd->lun->order, cmd->span);
         if (cmd->order_slot != ORDER_NONE) {
@@ -405,14 +415,13 @@ uint32_t lun_in_next(struct lun *lun, struct lun_cmd *pub, uint8_t **piece)
     assert(pub->owner == SCSI_OWNER_LUN || pub->owner == SCSI_OWNER_REPLY);
     if (cmd->next_bytes >= moved_bytes(cmd))
         return 0;
-    const struct segment *s = segment_at(cmd, cmd->next_bytes);
-    if (!s)
-        return 0;
-    if (cmd->next_bytes == 0 && cmd->op.plain && s->length_bytes < cmd->want_bytes) {
-        lun->stats.last_streamed_read.bytes = cmd->want_bytes;
-        lun->stats.last_streamed_read.first_to_host_us = lun_now(lun) - cmd->submitted_us;
-    }
-    uint32_t length = piece_at(s, cmd->next_bytes, piece);
+    uint32_t length = moved_bytes(cmd) - cmd->next_bytes;
+    if (cmd->local)
+        *piece = cmd->reply.data + cmd->next_bytes;
+    else
+        length = piece_at(segment_at(cmd, cmd->next_bytes), cmd->next_bytes, piece);
+    if (cmd->next_bytes == 0)
+        cmd->first_us = lun_now(lun);
     host_takes_over(cmd);
     cmd->next_bytes += length;
     return length;
@@ -453,10 +462,8 @@ static void out_arrived(struct cmd *cmd)
     for (struct segment *s = cmd->segments; s; s = s->next)
         if (s->owner == SCSI_OWNER_FRONT && s->offset_bytes + s->length_bytes <= cmd->done_bytes)
             scsi_owner_move(&s->owner, SCSI_OWNER_FRONT, SCSI_OWNER_LUN);
-    if (cmd->done_bytes == cmd->want_bytes && cmd->op.plain) {
-        struct lun *lun = cmd->lun;
-        lun->stats.last_streamed_write.last_from_host_us = lun_now(lun) - cmd->submitted_us;
-    }
+    if (cmd->done_bytes == cmd->want_bytes)
+        cmd->last_us = lun_now(cmd->lun);
 }
 
 void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
@@ -493,7 +500,11 @@ struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
         struct cmd *cmd = &lun->cmds[i];
         if (cmd->state != CMD_FREE)
             continue;
-        memset(&cmd->pub, 0, offsetof(struct lun_cmd, owner));
+        memset(cmd->pub.cdb, 0, sizeof(cmd->pub.cdb));
+        cmd->pub.outcome.status = SCSI_STATUS_CODE_GOOD;
+        cmd->pub.outcome.phase_error = false;
+        cmd->pub.outcome.moved_bytes = 0;
+        cmd->pub.outcome.sense_bytes = 0;
         cmd->ops = ops;
         cmd->state = CMD_TAKEN;
         cmd->order_slot = ORDER_NONE;
@@ -501,7 +512,8 @@ struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
         cmd->segments = NULL;
         cmd->want_bytes = cmd->cut_bytes = cmd->valid_bytes = 0;
         cmd->next_bytes = cmd->done_bytes = cmd->failed_at = 0;
-        cmd->failed = false;
+        cmd->failed = cmd->local = false;
+        cmd->first_us = cmd->last_us = 0;
         scsi_owner_move(&cmd->pub.owner, SCSI_OWNER_POOL, SCSI_OWNER_FRONT);
         return &cmd->pub;
     }
@@ -520,10 +532,31 @@ void lun_abort(struct lun *lun, struct lun_cmd *pub)
     scsi_owner_move(&pub->owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
 }
 
+/* A transfer of two segments or more that went well from end to end. */
+static void note_stream(struct lun *lun, const struct cmd *cmd)
+{
+    uint32_t bytes = cmd->want_bytes;
+    uint64_t first_us = cmd->first_us - cmd->submitted_us;
+    uint64_t last_us = cmd->last_us - cmd->submitted_us;
+    if (!cmd->op.plain || cmd->failed || bytes <= lun->config.segment_bytes ||
+        cmd->valid_bytes < bytes || cmd->first_us == 0)
+        return;
+    if (cmd->pub.dir == SCSI_DIR_IN) {
+        lun->stats.last_streamed_read.bytes = bytes;
+        lun->stats.last_streamed_read.first_to_host_us = first_us;
+        lun->stats.last_streamed_read.last_segment_us = last_us;
+    } else {
+        lun->stats.last_streamed_write.bytes = bytes;
+        lun->stats.last_streamed_write.first_to_target_us = first_us;
+        lun->stats.last_streamed_write.last_from_host_us = last_us;
+    }
+}
+
 void lun_release(struct lun *lun, struct lun_cmd *pub)
 {
     struct cmd *cmd = cmd_of(pub);
     assert(cmd->state == CMD_REPLY);
+    note_stream(lun, cmd);
     while (cmd->segments)
         segment_free(cmd->segments);
     cmd->state = CMD_FREE;
@@ -542,13 +575,14 @@ static void start_probe(struct lun *lun)
 {
     lun->accepted = false;
     lun->stats.session_up = false;
-    lun->probe_since_us = lun_now(lun);
+    if (lun->probe_since_us == 0)
+        lun->probe_since_us = lun_now(lun);
     probe_start(&lun->probe);
 }
 
 void lun_reprobe(struct lun *lun, const char *why)
 {
-    if (!lun->link_up || !lun->accepted)
+    if (!lun->link_up || (!lun->accepted && lun->probe_since_us == 0))
         return;
     lun_log(lun, LUN_LOG_INFO, "%s: probing it again", why);
     start_probe(lun);
@@ -565,6 +599,13 @@ static void fail_all(struct lun *lun)
     segment_disown_orphans(lun);
 }
 
+/* Of two changes that the host was not told of, the larger one. */
+static void raise_attention(struct lun *lun, struct sense_code code)
+{
+    if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
+        lun->unit_attention = code;
+}
+
 static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)
 {
     struct lun *lun = p->ctx;
@@ -575,11 +616,13 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
         return;
     }
     bool changed = !lun->have_disk;
+    if (!lun->have_disk && lun->told_no_medium)
+        raise_attention(lun, sense_medium_changed);
     if (lun->have_disk && !disk_same(&lun->disk, &p->disk)) {
         lun_log(lun, LUN_LOG_WARNING,
                 "the target presents another disk than before: the host is told of a new medium");
         fail_all(lun);
-        lun->unit_attention = sense_medium_changed;
+        raise_attention(lun, sense_medium_changed);
         changed = true;
     } else if (lun->have_disk && (lun->disk.blocks != p->disk.blocks ||
                                   lun->disk.block_bytes != p->disk.block_bytes)) {
@@ -589,7 +632,7 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
                 (unsigned long long)lun->disk.blocks, (unsigned long long)p->disk.blocks);
         if (!grown)
             fail_all(lun);
-        lun->unit_attention = grown ? sense_capacity_changed : sense_medium_changed;
+        raise_attention(lun, grown ? sense_capacity_changed : sense_medium_changed);
         changed = true;
     }
     lun->disk = p->disk;
@@ -621,7 +664,9 @@ static void backend_down(void *ctx, const char *why)
 
 static void backend_more(void *ctx)
 {
-    lun_kick(ctx);
+    struct lun *lun = ctx;
+    probe_more(&lun->probe);
+    lun_kick(lun);
 }
 
 static const struct backend_events lun_backend_events = {
@@ -753,6 +798,7 @@ void lun_destroy(struct lun *lun)
         assert(lun->cmds[i].state == CMD_FREE);
     for (unsigned i = 0; i < LUN_SEGMENTS; i++)
         assert(lun->segments[i].owner == SCSI_OWNER_POOL);
+    assert(!lun->probe.running);
     deferred_cancel(lun->config.deferred, &lun->kick);
     free(lun);
 }

@@ -61,7 +61,7 @@ struct lun_config {
 /* NULL with errno set (ENOMEM, EINVAL). The structures that the configuration
  * points to must outlive the logical unit. Nothing is allocated later. */
 struct lun *lun_create(const struct lun_config *config);
-/* Only when no command is out: every command POOL, every segment home. */
+/* Only when the back end has no session any more, and every command is POOL. */
 void lun_destroy(struct lun *lun);
 
 struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops);

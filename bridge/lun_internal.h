@@ -67,6 +67,8 @@ struct cmd {
     struct order_span span;
     int order_slot;
     struct segment *segments;
+    bool local; /* the data are the reply's, not segments' */
+    struct local_reply reply;
 
     uint32_t want_bytes;  /* what the device moves, at most the host's length */
     uint32_t cut_bytes;   /* covered by segments so far */
@@ -75,6 +77,8 @@ struct cmd {
     uint32_t done_bytes;  /* and back by lun_in_done(), lun_out_done() */
     bool failed;          /* the outcome is that of the first segment that failed */
     uint32_t failed_at;
+    uint64_t first_us; /* data-in: the first byte taken; -out: the first segment sent; 0: not yet */
+    uint64_t last_us;  /* data-in: the last segment came; -out: the last byte came */
 
     struct deferred progress;
     struct deferred finish;
@@ -94,6 +98,7 @@ struct lun {
     bool have_disk;
     struct disk_identity disk;
     struct sense_code unit_attention; /* for the host; key 0: none */
+    bool told_no_medium;              /* the host waits for one to be announced */
     bool sense_kept;
     struct scsi_outcome kept_sense;
     struct lun_stats stats;

@@ -204,6 +204,7 @@ void op_decode(const uint8_t cdb[SCSI_CDB_MAX_BYTES], uint8_t host_bytes, uint32
         .cdb_bytes = group_cdb_bytes(cdb[0], host_bytes),
         .length = OP_LENGTH_HOST,
         .retry = OP_RETRY_NEVER,
+        .writes = true,
     };
     if (!row)
         return;

@@ -66,7 +66,7 @@ struct op {
     uint64_t length_bytes; /* not for OP_LENGTH_HOST */
     enum op_retry retry;
     bool read_only; /* changes neither the medium nor the state of the unit */
-    bool writes;    /* changes the medium: refused on a read-only disk */
+    bool writes;    /* changes the medium, or may for all we know: not on a read-only disk */
     bool plain;     /* a READ or WRITE without protection information, all of whose blocks its
                        form can address: may be cut into segments */
     bool ranged;    /* lba and blocks tell all the blocks it touches */

@@ -13,9 +13,9 @@ void pool_init(struct pool *pool, void *arena, unsigned slice_count)
         pool->free_list[i] = (uint16_t)(slice_count - 1 - i);
 }
 
-uint8_t *pool_take(struct pool *pool, unsigned keep)
+uint8_t *pool_take(struct pool *pool)
 {
-    if (pool->free_count <= keep)
+    if (pool->free_count == 0)
         return NULL;
     return pool->arena + (size_t)pool->free_list[--pool->free_count] * POOL_SLICE_BYTES;
 }

@@ -22,9 +22,8 @@ struct pool {
 
 void pool_init(struct pool *pool, void *arena, unsigned slice_count);
 
-/* A slice, or NULL when fewer than `keep` would remain: orphans and read-ahead
- * leave one command's worth to the host's next command. */
-uint8_t *pool_take(struct pool *pool, unsigned keep);
+/* A slice, or NULL. */
+uint8_t *pool_take(struct pool *pool);
 void pool_give(struct pool *pool, uint8_t *slice);
 
 #endif

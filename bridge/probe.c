@@ -3,11 +3,12 @@
 #include "bytes.h"
 #include "opcode.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-/* UNIT ATTENTION, BUSY and the like on a command of our own: sent again. */
+/* UNIT ATTENTION, BUSY and the like on commands of our own, in one probe. */
 #define PROBE_ATTEMPTS 20
 
 static const uint8_t wanted_vpd[] = {0x80, 0x83, 0xb0, 0xb1, 0xb2};
@@ -23,6 +24,7 @@ enum {
     STEP_END,
 };
 
+static void begin(struct probe *p);
 static void step_send(struct probe *p);
 
 static void finish(struct probe *p, enum backend_fault severity, const char *text)
@@ -97,7 +99,6 @@ static bool vpd_listed(const struct disk_identity *disk, uint8_t code)
 /* The next step that this target can answer. */
 static void step_next(struct probe *p)
 {
-    p->attempts = 0;
     switch (p->step) {
     case STEP_VPD_LIST:
         p->vpd_next = 0;
@@ -203,10 +204,14 @@ static const char *step_take(struct probe *p, uint32_t moved)
     return NULL;
 }
 
-/* The target refuses a step: a fault, or NULL where the disk can do without. */
+/* The target refuses a step: a fault, or NULL where the disk can do without. A
+ * page that is there and fails must not look like a disk without it. */
 static const char *step_refused(struct probe *p, struct sense_code sense)
 {
     switch (p->step) {
+    case STEP_VPD_LIST:
+    case STEP_VPD:
+        return sense.key == SENSE_ILLEGAL_REQUEST ? NULL : "the target does not tell its identity";
     case STEP_INQUIRY:
         return "no such LUN on the target (it refuses INQUIRY); `lunstick probe` lists those "
                "there are";
@@ -221,6 +226,17 @@ static const char *step_refused(struct probe *p, struct sense_code sense)
     }
 }
 
+/* Not this time: the step, or all of them, again. */
+static void step_again(struct probe *p, bool all)
+{
+    if (++p->attempts >= PROBE_ATTEMPTS)
+        finish(p, BACKEND_FAULT_TRANSIENT, "the LUN stays busy");
+    else if (all)
+        begin(p);
+    else
+        step_send(p);
+}
+
 static void step_done(struct deferred *d)
 {
     struct backend_cmd *cmd =
@@ -228,26 +244,18 @@ static void step_done(struct deferred *d)
     struct probe *p = (struct probe *)((char *)cmd - offsetof(struct probe, cmd));
     const struct scsi_outcome *o = &cmd->outcome;
 
-    bool again = p->again;
     p->running = false;
-    p->again = false;
     if (cmd->result == BACKEND_LOST)
         return;
-    if (again) {
-        probe_start(p);
-        return;
-    }
-
     struct sense_code sense = sense_none;
     if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION)
         sense_parse(o->sense, o->sense_bytes, &sense);
     bool busy = o->status == SCSI_STATUS_CODE_BUSY || o->status == SCSI_STATUS_CODE_TASK_SET_FULL ||
                 o->status == SCSI_STATUS_CODE_TASK_ABORTED;
-    if (busy || sense.key == SENSE_UNIT_ATTENTION) {
-        if (++p->attempts < PROBE_ATTEMPTS)
-            step_send(p);
-        else
-            finish(p, BACKEND_FAULT_TRANSIENT, "the LUN stays busy");
+    bool attention = sense.key == SENSE_UNIT_ATTENTION;
+    bool changed = attention && (sense.asc == 0x28 || sense.asc == 0x2a || sense.asc == 0x3f);
+    if (busy || attention || p->again) {
+        step_again(p, changed || p->again);
         return;
     }
 
@@ -259,14 +267,14 @@ static void step_done(struct deferred *d)
         fault = step_refused(p, sense);
         if (!fault && p->step == STEP_CAPACITY16) {
             p->step = STEP_CAPACITY10;
-            p->attempts = 0;
             step_send(p);
             return;
         }
     }
     if (fault) {
         bool not_ready = sense.key == SENSE_NOT_READY;
-        finish(p, not_ready ? BACKEND_FAULT_TRANSIENT : BACKEND_FAULT_PERMANENT,
+        bool told = o->status == SCSI_STATUS_CODE_GOOD || sense.key == SENSE_ILLEGAL_REQUEST;
+        finish(p, told ? BACKEND_FAULT_PERMANENT : BACKEND_FAULT_TRANSIENT,
                not_ready ? "the LUN is not ready on the target" : fault);
         return;
     }
@@ -290,10 +298,18 @@ static void step_send(struct probe *p)
     memset(p->buf, 0, sizeof(p->buf));
     p->cmd.outcome = (struct scsi_outcome){0};
     deferred_init(&p->cmd.done, step_done);
-    if (p->backend->ops->submit(p->backend, &p->cmd) == 0)
-        p->running = true;
-    else
-        p->backend->ops->drop(p->backend, "the probe found no room in the session");
+    int rc = p->backend->ops->submit(p->backend, &p->cmd);
+    p->running = rc == 0;
+    p->waiting = rc == -EAGAIN;
+}
+
+static void begin(struct probe *p)
+{
+    memset(&p->disk, 0, sizeof(p->disk));
+    p->again = false;
+    p->step = STEP_INQUIRY;
+    p->vpd_next = 0;
+    step_send(p);
 }
 
 void probe_init(struct probe *p, struct backend *backend,
@@ -311,9 +327,12 @@ void probe_start(struct probe *p)
         p->again = true;
         return;
     }
-    memset(&p->disk, 0, sizeof(p->disk));
-    p->step = STEP_INQUIRY;
-    p->vpd_next = 0;
     p->attempts = 0;
-    step_send(p);
+    begin(p);
+}
+
+void probe_more(struct probe *p)
+{
+    if (p->waiting)
+        step_send(p);
 }

@@ -21,7 +21,8 @@ struct probe {
 
     struct disk_identity disk;
     bool running; /* a command of it is at the back end */
-    bool again;   /* started anew meanwhile */
+    bool waiting; /* for room in the session */
+    bool again;   /* the disk may have changed meanwhile: from the start */
 
     unsigned step;
     unsigned vpd_next;
@@ -35,5 +36,7 @@ void probe_init(struct probe *p, struct backend *backend,
                 void (*done)(struct probe *, const char *, enum backend_fault), void *ctx);
 /* Begins, or begins anew once the command in flight has come back. */
 void probe_start(struct probe *p);
+/* There is room in the session again. */
+void probe_more(struct probe *p);
 
 #endif

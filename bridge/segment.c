@@ -7,14 +7,6 @@
 
 static void segment_done(struct deferred *d);
 
-static struct segment *segment_take(struct lun *lun)
-{
-    for (unsigned i = 0; i < LUN_SEGMENTS; i++)
-        if (lun->segments[i].owner == SCSI_OWNER_POOL)
-            return &lun->segments[i];
-    return NULL;
-}
-
 /* The link that points at `s` in its command's list. */
 static struct segment **segment_link(struct cmd *cmd, const struct segment *s)
 {
@@ -41,92 +33,129 @@ static void segment_detach(struct segment *s)
     s->cmd = NULL;
 }
 
-static bool segment_take_slices(struct segment *s)
+/* The command that was submitted first never waits for another one of this
+ * logical unit; so it may take what there is, and others leave it enough. */
+static bool cmd_is_first(const struct cmd *cmd)
 {
-    struct pool *pool = s->lun->config.pool;
-    unsigned need = (s->length_bytes + POOL_SLICE_BYTES - 1) / POOL_SLICE_BYTES;
-    if (pool->free_count < need)
-        return false;
-    for (s->slice_count = 0; s->slice_count < need; s->slice_count++)
-        s->slice[s->slice_count] = pool_take(pool, 0);
+    for (unsigned i = 0; i < LUN_CMDS; i++) {
+        const struct cmd *other = &cmd->lun->cmds[i];
+        if ((other->state == CMD_QUEUED || other->state == CMD_RUNNING) &&
+            other->serial < cmd->serial)
+            return false;
+    }
     return true;
 }
 
-/* The command to the target: the host's CDB, or the same with a smaller range. */
-static void segment_fill_backend(struct segment *s, const struct cmd *cmd)
+/* A segment with slices for `length_bytes`, in POOL still; or NULL. */
+static struct segment *segment_take(const struct cmd *cmd, uint32_t length_bytes)
+{
+    struct lun *lun = cmd->lun;
+    struct pool *pool = lun->config.pool;
+    bool first = cmd_is_first(cmd);
+    unsigned need = (length_bytes + POOL_SLICE_BYTES - 1) / POOL_SLICE_BYTES;
+    unsigned free_segments = 0;
+    struct segment *s = NULL;
+    for (unsigned i = 0; i < LUN_SEGMENTS && free_segments < 2; i++) {
+        if (lun->segments[i].owner != SCSI_OWNER_POOL)
+            continue;
+        s = &lun->segments[i];
+        free_segments++;
+    }
+    if (free_segments < (first ? 1 : 2) ||
+        pool->free_count < need + (first || need == 0 ? 0 : BACKEND_IOV_MAX))
+        return NULL;
+    s->length_bytes = length_bytes;
+    for (s->slice_count = 0; s->slice_count < need; s->slice_count++)
+        s->slice[s->slice_count] = pool_take(pool);
+    return s;
+}
+
+/* CDB and span of the next `length_bytes` of a command: its own, or the same
+ * with a smaller range. */
+static struct order_span next_range(const struct cmd *cmd, uint32_t length_bytes,
+                                    uint8_t cdb[SCSI_CDB_MAX_BYTES])
+{
+    struct order_span span = cmd->span;
+    memcpy(cdb, cmd->pub.cdb, SCSI_CDB_MAX_BYTES);
+    if (cmd->op.plain && length_bytes < cmd->want_bytes) {
+        uint32_t block_bytes = cmd->lun->disk.block_bytes;
+        uint32_t blocks = length_bytes / block_bytes;
+        span.first = cmd->op.lba + cmd->cut_bytes / block_bytes;
+        span.end = span.first + blocks;
+        op_set_range(cdb, span.first, blocks);
+    }
+    return span;
+}
+
+static void fill_iov(struct segment *s)
 {
     struct backend_cmd *b = &s->backend;
-    memset(b->cdb, 0, sizeof(b->cdb));
-    memcpy(b->cdb, cmd->pub.cdb, sizeof(b->cdb));
-    b->cdb_bytes = cmd->op.cdb_bytes;
-    b->dir = s->length_bytes ? cmd->pub.dir : SCSI_DIR_NONE;
-    b->length_bytes = s->length_bytes;
-    s->span = cmd->span;
-    if (cmd->op.plain && s->length_bytes < cmd->want_bytes) {
-        uint32_t block_bytes = s->lun->disk.block_bytes;
-        uint32_t blocks = s->length_bytes / block_bytes;
-        s->span.first = cmd->op.lba + s->offset_bytes / block_bytes;
-        s->span.end = s->span.first + blocks;
-        op_set_range(b->cdb, s->span.first, blocks);
-    }
-    b->iov_count = (int)s->slice_count;
     uint32_t left = s->length_bytes;
+    b->length_bytes = s->length_bytes;
+    b->iov_count = (int)s->slice_count;
     for (unsigned i = 0; i < s->slice_count; i++) {
         uint32_t part = left < POOL_SLICE_BYTES ? left : POOL_SLICE_BYTES;
         b->iov[i] = (struct iovec){.iov_base = s->slice[i], .iov_len = part};
         left -= part;
     }
-    deferred_init(&b->done, segment_done);
 }
 
 /* A READ that the host repeats takes over the orphan that still reads it. */
-static struct segment *segment_adopt(struct cmd *cmd, const struct segment *wanted)
+static struct segment *segment_adopt(struct lun *lun, const uint8_t *cdb, uint32_t length_bytes)
 {
-    struct lun *lun = cmd->lun;
     for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
         struct segment *s = &lun->segments[i];
         if (s->owner != SCSI_OWNER_BACKEND || s->cmd || !s->adoptable ||
-            s->length_bytes != wanted->length_bytes ||
-            memcmp(s->backend.cdb, wanted->backend.cdb, SCSI_CDB_MAX_BYTES) != 0)
+            s->length_bytes != length_bytes || memcmp(s->backend.cdb, cdb, SCSI_CDB_MAX_BYTES) != 0)
             continue;
         order_leave(&lun->order, s->order_slot);
         s->order_slot = ORDER_NONE;
-        s->offset_bytes = wanted->offset_bytes;
         lun->stats.adopted++;
         return s;
     }
     return NULL;
 }
 
-struct segment *segment_cut(struct cmd *cmd)
+static struct segment *segment_make(const struct cmd *cmd, const uint8_t *cdb,
+                                    uint32_t length_bytes)
 {
-    struct lun *lun = cmd->lun;
-    struct segment *s = segment_take(lun);
+    struct segment *s = segment_take(cmd, length_bytes);
     if (!s)
         return NULL;
-    uint32_t left = cmd->want_bytes - cmd->cut_bytes;
-    uint32_t most = cmd->op.plain ? lun->config.segment_bytes : LUN_MAX_WHOLE_BYTES;
-
-    s->lun = lun;
-    s->offset_bytes = cmd->cut_bytes;
-    s->length_bytes = left < most ? left : most;
+    struct backend_cmd *b = &s->backend;
+    bool out = length_bytes > 0 && cmd->pub.dir == SCSI_DIR_OUT;
+    memcpy(b->cdb, cdb, sizeof(b->cdb));
+    b->cdb_bytes = cmd->op.cdb_bytes;
+    b->dir = length_bytes > 0 ? cmd->pub.dir : SCSI_DIR_NONE;
+    fill_iov(s);
+    deferred_init(&b->done, segment_done);
     s->order_slot = ORDER_NONE;
     s->orphaned_us = 0;
     s->not_before_us = 0;
     s->repeated = false;
-    if (!segment_take_slices(s))
-        return NULL;
-    segment_fill_backend(s, cmd);
-    cmd->cut_bytes += s->length_bytes;
-
-    bool out = s->backend.dir == SCSI_DIR_OUT;
     scsi_owner_move(&s->owner, SCSI_OWNER_POOL, out ? SCSI_OWNER_FRONT : SCSI_OWNER_LUN);
-    struct segment *orphan =
-        cmd->op.plain && s->backend.dir == SCSI_DIR_IN ? segment_adopt(cmd, s) : NULL;
-    if (orphan) {
-        segment_free(s);
-        s = orphan;
-    }
+    return s;
+}
+
+struct segment *segment_cut(struct cmd *cmd)
+{
+    struct lun *lun = cmd->lun;
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    uint32_t left = cmd->want_bytes - cmd->cut_bytes;
+    uint32_t most = cmd->op.plain ? lun->config.segment_bytes : LUN_MAX_WHOLE_BYTES;
+    uint32_t length_bytes = left < most ? left : most;
+    struct order_span span = next_range(cmd, length_bytes, cdb);
+
+    struct segment *s = NULL;
+    if (cmd->op.plain && length_bytes > 0 && cmd->pub.dir == SCSI_DIR_IN)
+        s = segment_adopt(lun, cdb, length_bytes);
+    if (!s)
+        s = segment_make(cmd, cdb, length_bytes);
+    if (!s)
+        return NULL;
+    s->offset_bytes = cmd->cut_bytes;
+    s->span = span;
+    cmd->cut_bytes += length_bytes;
     segment_attach(s, cmd);
     return s;
 }
@@ -148,11 +177,8 @@ void segment_submit(struct segment *s)
         return;
     }
     lun->stats.outstanding++;
-    if (s->cmd->valid_bytes == 0 && s->offset_bytes == 0 && s->backend.dir == SCSI_DIR_OUT &&
-        s->length_bytes < s->cmd->want_bytes) {
-        lun->stats.last_streamed_write.bytes = s->cmd->want_bytes;
-        lun->stats.last_streamed_write.first_to_target_us = lun_now(lun) - s->cmd->submitted_us;
-    }
+    if (s->backend.dir == SCSI_DIR_OUT && s->cmd->first_us == 0)
+        s->cmd->first_us = lun_now(lun);
 }
 
 void segment_free(struct segment *s)
@@ -280,6 +306,8 @@ static void segment_good(struct segment *s)
     if (!in || moved == 0)
         segment_free(s);
     cmd->valid_bytes = arrived_bytes(cmd);
+    if (in && cmd->valid_bytes == cmd->want_bytes)
+        cmd->last_us = lun_now(lun);
     if (cmd->want_bytes > 0)
         deferred_add(lun->config.deferred, &cmd->progress);
 }

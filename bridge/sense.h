@@ -33,19 +33,20 @@ struct sense_code {
     uint8_t ascq;
 };
 
-extern const struct sense_code sense_none;              /* 00/00/00 */
-extern const struct sense_code sense_becoming_ready;    /* 02/04/01 */
-extern const struct sense_code sense_no_medium;         /* 02/3A/00 */
-extern const struct sense_code sense_internal_failure;  /* 04/44/00 */
-extern const struct sense_code sense_invalid_opcode;    /* 05/20/00 */
-extern const struct sense_code sense_lba_out_of_range;  /* 05/21/00 */
-extern const struct sense_code sense_invalid_field;     /* 05/24/00 */
-extern const struct sense_code sense_lun_not_supported; /* 05/25/00 */
-extern const struct sense_code sense_medium_changed;    /* 06/28/00 */
-extern const struct sense_code sense_capacity_changed;  /* 06/2A/09 */
-extern const struct sense_code sense_write_protected;   /* 07/27/00 */
-extern const struct sense_code sense_nexus_loss;        /* 0B/29/07 */
-extern const struct sense_code sense_data_phase_error;  /* 0B/4B/00 */
+extern const struct sense_code sense_none;                 /* 00/00/00 */
+extern const struct sense_code sense_becoming_ready;       /* 02/04/01 */
+extern const struct sense_code sense_no_medium;            /* 02/3A/00 */
+extern const struct sense_code sense_internal_failure;     /* 04/44/00 */
+extern const struct sense_code sense_invalid_opcode;       /* 05/20/00 */
+extern const struct sense_code sense_lba_out_of_range;     /* 05/21/00 */
+extern const struct sense_code sense_invalid_field;        /* 05/24/00 */
+extern const struct sense_code sense_reservation_conflict; /* 05/2C/09 */
+extern const struct sense_code sense_lun_not_supported;    /* 05/25/00 */
+extern const struct sense_code sense_medium_changed;       /* 06/28/00 */
+extern const struct sense_code sense_capacity_changed;     /* 06/2A/09 */
+extern const struct sense_code sense_write_protected;      /* 07/27/00 */
+extern const struct sense_code sense_nexus_loss;           /* 0B/29/07 */
+extern const struct sense_code sense_data_phase_error;     /* 0B/4B/00 */
 
 /* Write sense data of `code`, current (not deferred). Return the length. */
 size_t sense_build_fixed(uint8_t out[SENSE_FIXED_BYTES], struct sense_code code);

@@ -206,21 +206,21 @@ static void full_order_table_refuses(void **state)
 
 /* ---- pool ---- */
 
-static void pool_keeps_what_it_shall(void **state)
+static void pool_gives_each_slice_once(void **state)
 {
     (void)state;
-    uint8_t *arena = malloc(4 * POOL_SLICE_BYTES);
+    uint8_t *arena = malloc(2 * POOL_SLICE_BYTES);
     assert_non_null(arena);
     struct pool pool;
     memset(&pool, 0xff, sizeof(pool));
-    pool_init(&pool, arena, 4);
-    uint8_t *one = pool_take(&pool, 2);
-    uint8_t *two = pool_take(&pool, 2);
-    assert_non_null(one);
-    assert_non_null(two);
-    assert_null(pool_take(&pool, 2));
+    pool_init(&pool, arena, 2);
+    uint8_t *one = pool_take(&pool);
+    uint8_t *two = pool_take(&pool);
+    assert_ptr_equal(one, arena);
+    assert_ptr_equal(two, arena + POOL_SLICE_BYTES);
+    assert_null(pool_take(&pool));
     pool_give(&pool, one);
-    assert_ptr_equal(pool_take(&pool, 2), one);
+    assert_ptr_equal(pool_take(&pool), one);
     free(arena);
 }
 
@@ -301,6 +301,38 @@ static void disks_differ_by_serial_number(void **state)
     assert_false(disk_same(&a, &b));
 }
 
+static void set_designators(struct disk_identity *disk, const char *bytes, uint8_t count)
+{
+    struct disk_vpd *page = &disk->vpd[disk->vpd_count++];
+    page->code = 0x83;
+    page->bytes = (uint8_t)(4 + count);
+    memset(page->data, 0, 4);
+    page->data[3] = count;
+    memcpy(page->data + 4, bytes, count);
+}
+
+static void same_disk_by_another_port_is_the_same(void **state)
+{
+    (void)state;
+    struct disk_identity a = disk_of("one", 10, 512), b = a, c = a;
+    /* NAA of the logical unit, then the relative port: 1 or 2 */
+    set_designators(&a, "\x01\x03\0\x02\x6a\x6b\x01\x14\0\x04\0\0\0\x01", 14);
+    set_designators(&b, "\x01\x14\0\x04\0\0\0\x02\x01\x03\0\x02\x6a\x6b", 14);
+    set_designators(&c, "\x01\x03\0\x02\x6a\x6c\x01\x14\0\x04\0\0\0\x01", 14);
+    assert_true(disk_same(&a, &b));
+    assert_false(disk_same(&a, &c));
+}
+
+static void disk_with_a_designator_more_is_another(void **state)
+{
+    (void)state;
+    struct disk_identity a = disk_of("one", 10, 512), b = a;
+    set_designators(&a, "\x01\x03\0\x02\x6a\x6b", 6);
+    set_designators(&b, "\x01\x03\0\x02\x6a\x6b\x01\x03\0\x02\x6a\x6c", 12);
+    assert_false(disk_same(&a, &b));
+    assert_false(disk_same(&b, &a));
+}
+
 static void disk_with_a_damaged_designator_list_still_has_a_name(void **state)
 {
     (void)state;
@@ -322,6 +354,45 @@ static void capacity10_of_a_large_disk_points_to_capacity16(void **state)
     const uint8_t cdb[16] = {OP_READ_CAPACITY_10};
     assert_true(local_answer(&view, cdb, &reply));
     assert_true(get_be32(reply.data) == UINT32_MAX);
+}
+
+static void page_that_was_cut_is_asked_of_the_target(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("long", 10, 512);
+    disk.vpd[0].data[3] = 5; /* it says one byte more than was kept */
+    struct local_view view = {.disk = &disk};
+    struct local_reply reply;
+    const uint8_t all[16] = {OP_INQUIRY, 1, 0x80, 0, 255};
+    assert_false(local_answer(&view, all, &reply));
+    const uint8_t some[16] = {OP_INQUIRY, 1, 0x80, 0, 8};
+    assert_true(local_answer(&view, some, &reply));
+    assert_int_equal(reply.bytes, 8);
+}
+
+static void sense_without_bytes_is_not_an_empty_answer(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 10, 512);
+    struct scsi_outcome kept = {.status = SCSI_STATUS_CODE_CHECK_CONDITION};
+    struct local_view view = {.disk = &disk, .kept_sense = &kept};
+    struct local_reply reply;
+    const uint8_t cdb[16] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 18);
+}
+
+static void format_capacities_say_formatted_media(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 0x12345, 512);
+    struct local_view view = {.disk = &disk};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    const uint8_t cdb[16] = {OP_READ_FORMAT_CAPACITIES};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 12);
+    assert_memory_equal(reply.data, "\0\0\0\x08\0\x01\x23\x45\x02\0\x02\0", 12);
 }
 
 static void mode_sense_tells_the_targets_write_cache(void **state)
@@ -371,12 +442,17 @@ int main(void)
         cmocka_unit_test(truncated_sense_is_not_read_beyond_its_end),
         cmocka_unit_test(reads_overlap_and_writes_do_not),
         cmocka_unit_test(full_order_table_refuses),
-        cmocka_unit_test(pool_keeps_what_it_shall),
+        cmocka_unit_test(pool_gives_each_slice_once),
         cmocka_unit_test(deferred_call_runs_once_and_what_it_adds_waits),
         cmocka_unit_test(cancelled_call_does_not_run),
         cmocka_unit_test(disks_differ_by_serial_number),
+        cmocka_unit_test(same_disk_by_another_port_is_the_same),
+        cmocka_unit_test(disk_with_a_designator_more_is_another),
         cmocka_unit_test(disk_with_a_damaged_designator_list_still_has_a_name),
         cmocka_unit_test(capacity10_of_a_large_disk_points_to_capacity16),
+        cmocka_unit_test(page_that_was_cut_is_asked_of_the_target),
+        cmocka_unit_test(sense_without_bytes_is_not_an_empty_answer),
+        cmocka_unit_test(format_capacities_say_formatted_media),
         cmocka_unit_test(mode_sense_tells_the_targets_write_cache),
         cmocka_unit_test(prevent_is_refused_and_allow_is_not),
     };

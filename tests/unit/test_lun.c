@@ -546,12 +546,289 @@ static void write_in_flight_never_lands_on_another_disk(void **state)
     lun_release(b.lun, cmd);
 }
 
-/* ---- odd answers of the target ---- */
-
 static struct lun_cmd *read_of_two_segments(struct note *note)
 {
     return bench_cmd(&b, note, rw10(OP_READ_10, 0, 256), 10, SCSI_DIR_IN, 256 * 512);
 }
+
+/* ---- what the host is told ---- */
+
+static void pending_medium_change_comes_before_a_wrong_length(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    b.ram.block_bytes = 4096;
+    b.ram.blocks = 1024;
+    bench_up(&b);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_false(o.phase_error);
+    assert_sense(&o, sense_medium_changed);
+}
+
+static void request_sense_reports_a_pending_unit_attention_once(void **state)
+{
+    (void)state;
+    const uint8_t cdb[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    bench_run(&b, cdb, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_UNIT_ATTENTION);
+    assert_int_equal(data[12], 0x28);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+}
+
+static void kept_sense_survives_inquiry_and_no_other_command(void **state)
+{
+    (void)state;
+    const uint8_t sense[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    const uint8_t inquiry[6] = {OP_INQUIRY, 0, 0, 0, 36};
+    const uint8_t luns[12] = {OP_REPORT_LUNS, 0, 0, 0, 0, 0, 0, 0, 0, 16};
+    uint8_t unknown[6] = {0x02};
+    bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    bench_run(&b, inquiry, 6, SCSI_DIR_IN, data, 36);
+    bench_run(&b, luns, 12, SCSI_DIR_IN, data, 16);
+    bench_run(&b, sense, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_ILLEGAL_REQUEST);
+    bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    bench_run(&b, sense, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_NO_SENSE);
+}
+
+static void host_reset_drops_kept_sense_and_keeps_the_unit_attention(void **state)
+{
+    (void)state;
+    const uint8_t sense[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    uint8_t unknown[6] = {0x02};
+    bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    lun_host_reset(b.lun);
+    bench_run(&b, sense, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_NO_SENSE);
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    lun_host_reset(b.lun);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_medium_changed);
+}
+
+static void reservation_conflict_has_sense_for_the_host_that_asks(void **state)
+{
+    (void)state;
+    const uint8_t sense[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_RESERVATION_CONFLICT;
+    bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    bench_run(&b, sense, 6, SCSI_DIR_IN, data, 18);
+    assert_int_equal(data[2], SENSE_ILLEGAL_REQUEST);
+    assert_int_equal(data[12] << 8 | data[13], 0x2c09);
+}
+
+static void grown_disk_is_a_capacity_change(void **state)
+{
+    (void)state;
+    struct note note;
+    ram_lose(&b.ram, "target gone");
+    struct lun_cmd *cmd = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    b.ram.blocks++;
+    bench_up(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_capacity_changed);
+}
+
+static void growth_does_not_hide_a_medium_change(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    ram_lose(&b.ram, "target gone");
+    b.ram.blocks++;
+    bench_up(&b);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_medium_changed);
+}
+
+static void medium_is_announced_to_a_host_that_saw_none(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_no_medium);
+    bench_up(&b);
+    o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_medium_changed);
+    o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+}
+
+static void no_medium_comes_before_a_wrong_length(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 1), 10, SCSI_DIR_IN, data, 2048 - 1);
+    assert_false(o.phase_error);
+    assert_sense(&o, sense_no_medium);
+    o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 512);
+    assert_false(o.phase_error);
+    assert_sense(&o, sense_no_medium);
+}
+
+static void read_only_lun_refuses_what_may_write(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, set_read_only);
+    bench_up(&b);
+    uint8_t unknown[6] = {0x02};
+    struct scsi_outcome o = bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_write_protected);
+    o = bench_run(&b, unknown, 6, SCSI_DIR_OUT, data, 512);
+    assert_sense(&o, sense_write_protected);
+    assert_int_equal(b.ram.seen_count, 0);
+    o = bench_run(&b, unknown, 6, SCSI_DIR_IN, data, 512);
+    assert_sense(&o, sense_invalid_opcode);
+}
+
+/* ---- buffers ---- */
+
+static unsigned take_all_slices(uint8_t *slices[POOL_SLICES_MAX])
+{
+    unsigned count = 0;
+    while (b.pool.free_count > 0)
+        slices[count++] = pool_take(&b.pool);
+    return count;
+}
+
+static void give_slices(uint8_t *slices[POOL_SLICES_MAX], unsigned count)
+{
+    while (count > 0)
+        pool_give(&b.pool, slices[--count]);
+}
+
+static void local_answers_need_no_slice(void **state)
+{
+    (void)state;
+    uint8_t *slices[POOL_SLICES_MAX];
+    unsigned count = take_all_slices(slices);
+    const uint8_t cdb[6] = {OP_INQUIRY, 0, 0, 0, 36};
+    struct note note;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, cdb, 6, SCSI_DIR_IN, 36);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(bench_read(&b, cmd, data, 36), 36);
+    assert_memory_equal(data + 8, "RAM     back end", 16);
+    lun_release(b.lun, cmd);
+    give_slices(slices, count);
+}
+
+static void adoption_needs_no_slice(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t *slices[POOL_SLICES_MAX];
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_pass(&b, 4100000);
+    lun_release(b.lun, read);
+    unsigned count = take_all_slices(slices);
+    read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(lun_stats(b.lun)->adopted, 1);
+    give_slices(slices, count);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(bench_read(&b, read, data, sizeof(data)), 4096);
+    lun_release(b.lun, read);
+}
+
+static void what_waits_leaves_slices_to_what_it_waits_for(void **state)
+{
+    (void)state;
+    struct note first, second;
+    struct lun_cmd *older =
+        bench_cmd(&b, &first, rw10(OP_WRITE_10, 0, 2048), 10, SCSI_DIR_OUT, 2048 * 512);
+    struct lun_cmd *younger =
+        bench_cmd(&b, &second, rw10(OP_WRITE_10, 0, 6000), 10, SCSI_DIR_OUT, 6000 * 512);
+    bench_settle(&b);
+    uint32_t done = bench_write(&b, younger, data, 6000 * 512);
+    for (uint32_t bytes = 0; bytes < 2048 * 512;) {
+        uint32_t n = bench_write(&b, older, data, 2048 * 512 - bytes);
+        bench_settle(&b);
+        assert_int_not_equal(n, 0);
+        bytes += n;
+    }
+    assert_int_equal(first.complete, 1);
+    lun_release(b.lun, older);
+    while (!second.complete) {
+        done += bench_write(&b, younger, data, 6000 * 512 - done);
+        bench_settle(&b);
+    }
+    lun_release(b.lun, younger);
+}
+
+/* ---- what is counted ---- */
+
+static void stream_is_timed_when_it_happened(void **state)
+{
+    (void)state;
+    struct note note;
+    const struct lun_stats *stats = lun_stats(b.lun);
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = read_of_two_segments(&note);
+    bench_pass(&b, 5000);
+    ram_let_go(&b.ram, 1);
+    bench_settle(&b);
+    assert_int_equal(bench_read(&b, cmd, data, sizeof(data)), 64 * KIB);
+    bench_pass(&b, 4000);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    lun_release(b.lun, cmd);
+    assert_int_equal(stats->last_streamed_read.bytes, 256 * 512);
+    assert_int_equal(stats->last_streamed_read.first_to_host_us, 5000);
+    assert_int_equal(stats->last_streamed_read.last_segment_us, 9000);
+
+    /* One that fails, and one of a single segment, are no streams. */
+    b.ram.fail_number = b.ram.seen_count + 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_RESERVATION_CONFLICT;
+    bench_run(&b, rw10(OP_READ_10, 0, 384), 10, SCSI_DIR_IN, data, 384 * 512);
+    bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(stats->last_streamed_read.bytes, 256 * 512);
+    assert_int_equal(stats->last_streamed_read.first_to_host_us, 5000);
+    assert_int_equal(stats->last_streamed_read.last_segment_us, 9000);
+}
+
+static void streamed_write_is_timed_when_it_happened(void **state)
+{
+    (void)state;
+    struct note note;
+    const struct lun_stats *stats = lun_stats(b.lun);
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_BUSY; /* sent again later: the first time counts */
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 256), 10, SCSI_DIR_OUT, 256 * 512);
+    bench_pass(&b, 1000);
+    assert_int_equal(bench_write(&b, cmd, data, 64 * KIB), 64 * KIB);
+    bench_pass(&b, 2000);
+    assert_int_equal(bench_write(&b, cmd, data, 64 * KIB), 64 * KIB);
+    bench_pass(&b, 200000);
+    assert_int_equal(note.complete, 1);
+    lun_release(b.lun, cmd);
+    bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_int_equal(stats->last_streamed_write.bytes, 256 * 512);
+    assert_int_equal(stats->last_streamed_write.first_to_target_us, 1000);
+    assert_int_equal(stats->last_streamed_write.last_from_host_us, 3000);
+}
+
+/* ---- odd answers of the target ---- */
 
 static void piece_beyond_what_the_cdb_can_address_is_never_made(void **state)
 {
@@ -1098,6 +1375,79 @@ static void busy_target_is_probed_on(void **state)
     assert_int_equal(lun_disk(b.lun)->blocks, RAM_BLOCKS);
 }
 
+static void disk_that_changes_under_the_probe_is_probed_again(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.hold_from = 4; /* INQUIRY, page 00, page 80 are answered by the first disk */
+    ram_up(&b.ram);
+    bench_settle(&b);
+    b.ram.serial = "ram0002";
+    b.ram.pending_attention = sense_medium_changed;
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(b.ram.accepts, 1);
+    char name[16];
+    assert_string_equal(disk_name(lun_disk(b.lun), name, sizeof(name)), "ram0002");
+}
+
+static void probe_waits_for_room_in_the_session(void **state)
+{
+    (void)state;
+    struct note first, second;
+    b.ram.hold_data = true;
+    struct lun_cmd *read = bench_cmd(&b, &first, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x3f, 0x0e};
+    struct lun_cmd *flush = bench_cmd(&b, &second, sync10, 10, SCSI_DIR_NONE, 0);
+    deferred_run(&b.deferred);
+    b.ram.room = 1;
+    bench_settle(&b);
+    assert_int_equal(b.ram.drops, 0);
+    b.ram.hold_data = false;
+    bench_settle(&b);
+    assert_int_equal(b.ram.accepts, 2);
+    assert_int_equal(first.complete, 1);
+    assert_int_equal(second.complete, 1);
+    lun_release(b.lun, read);
+    lun_release(b.lun, flush);
+}
+
+static void page_that_fails_for_a_moment_is_no_other_disk(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.fail_number = 3; /* VPD page 80 */
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    b.ram.fail_sense = (struct sense_code){SENSE_HARDWARE_ERROR, 0x44, 0x00};
+    ram_forget(&b.ram);
+    ram_up(&b.ram);
+    bench_settle(&b);
+    assert_int_equal(b.ram.rejects, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_TRANSIENT);
+    assert_int_equal(b.disk_changes, 1);
+}
+
+static void session_that_ends_in_the_probe_is_probed_from_the_start(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.hold_from = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        ram_forget(&b.ram);
+        b.ram.hold_from = i + 1;
+        ram_up(&b.ram);
+        bench_settle(&b);
+        ram_lose(&b.ram, "again");
+    }
+    b.ram.hold_from = 0;
+    bench_up(&b);
+    assert_int_equal(b.ram.accepts, 2);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+}
+
 static void nothing_is_timed_when_nothing_waits(void **state)
 {
     (void)state;
@@ -1146,6 +1496,21 @@ int main(void)
         TEST(flush_without_a_session_is_not_answered_good),
         TEST(other_disk_after_login_is_a_medium_change),
         TEST(write_in_flight_never_lands_on_another_disk),
+        TEST(pending_medium_change_comes_before_a_wrong_length),
+        TEST(request_sense_reports_a_pending_unit_attention_once),
+        TEST(kept_sense_survives_inquiry_and_no_other_command),
+        TEST(host_reset_drops_kept_sense_and_keeps_the_unit_attention),
+        TEST(reservation_conflict_has_sense_for_the_host_that_asks),
+        TEST(grown_disk_is_a_capacity_change),
+        TEST(growth_does_not_hide_a_medium_change),
+        TEST(medium_is_announced_to_a_host_that_saw_none),
+        TEST(no_medium_comes_before_a_wrong_length),
+        TEST(read_only_lun_refuses_what_may_write),
+        TEST(local_answers_need_no_slice),
+        TEST(adoption_needs_no_slice),
+        TEST(what_waits_leaves_slices_to_what_it_waits_for),
+        TEST(stream_is_timed_when_it_happened),
+        TEST(streamed_write_is_timed_when_it_happened),
         TEST(piece_beyond_what_the_cdb_can_address_is_never_made),
         TEST(write_that_the_target_took_in_part_is_not_good),
         TEST(bytes_behind_a_failed_write_segment_do_not_count),
@@ -1180,6 +1545,10 @@ int main(void)
         TEST(probe_of_an_odd_block_size_says_which_fit),
         TEST(probe_that_is_never_answered_costs_the_session),
         TEST(busy_target_is_probed_on),
+        TEST(disk_that_changes_under_the_probe_is_probed_again),
+        TEST(probe_waits_for_room_in_the_session),
+        TEST(page_that_fails_for_a_moment_is_no_other_disk),
+        TEST(session_that_ends_in_the_probe_is_probed_from_the_start),
         TEST(nothing_is_timed_when_nothing_waits),
     };
     return cmocka_run_group_tests_name("lun", tests, NULL, NULL);
