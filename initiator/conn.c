@@ -28,8 +28,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
-#define WHY_BYTES 256
+/* As long as libiscsi's own. */
+#define ERROR_BYTES 256
 
 /* Levels of libiscsi's log: at 6 it tells the keys of a login answer. */
 #define LOG_LEVEL_ERRORS 1
@@ -68,7 +70,7 @@ struct conn {
     uint64_t order;
     uint64_t mark_key;
     const void *last_iov_base;
-    char error[WHY_BYTES]; /* the first that libiscsi told of in this service call */
+    char error[ERROR_BYTES]; /* the first that libiscsi told of in this service call */
     struct slot slots[CONN_SLOTS];
 };
 
@@ -93,6 +95,14 @@ static void fail(struct conn *c, enum backend_fault fault, const char *why)
         c->events->failed(c->ctx, fault, why);
 }
 
+static void lost(struct conn *c, const char *why)
+{
+    if (c->over || c->closing)
+        return;
+    c->over = true;
+    c->events->closed(c->ctx, why);
+}
+
 static struct login_fault_context fault_context(const struct conn *c)
 {
     return (struct login_fault_context){
@@ -107,10 +117,11 @@ static struct login_fault_context fault_context(const struct conn *c)
 /* libiscsi gave up: in the words of what it told, or of how far we were. */
 static void service_failed(struct conn *c)
 {
-    char why[WHY_BYTES + 128];
+    char why[CONN_WHY_BYTES];
 
     if (!c->connected)
-        snprintf(why, sizeof(why), "no connection to %s", c->params.portal);
+        snprintf(why, sizeof(why), "no connection to %s: check address and network",
+                 c->params.portal);
     else if (!c->logged_in)
         snprintf(why, sizeof(why),
                  "%s closed the connection during the login: is it an iSCSI target?",
@@ -119,7 +130,10 @@ static void service_failed(struct conn *c)
         snprintf(why, sizeof(why), "the connection to %s was lost: %s", c->params.portal, c->error);
     else
         snprintf(why, sizeof(why), "the target at %s closed the connection", c->params.portal);
-    fail(c, BACKEND_FAULT_TRANSIENT, why);
+    if (c->logged_in)
+        lost(c, why);
+    else
+        fail(c, BACKEND_FAULT_TRANSIENT, why);
 }
 
 /* ---- what is negotiated ---- */
@@ -217,7 +231,7 @@ static void log_line(int level, const char *text)
  * is a fault; for plain CHAP the target's own business, told in the log. */
 static void check_agreement(struct conn *c)
 {
-    char why[WHY_BYTES];
+    char why[CONN_WHY_BYTES];
 
     if (c->bad_keys) {
         snprintf(why, sizeof(why), "%s answers the login with values that iSCSI does not allow",
@@ -252,7 +266,7 @@ static void login_done(struct iscsi_context *iscsi, int status, void *data, void
     struct login_fault_context context = fault_context(c);
     const char *text = iscsi_get_error(iscsi);
     const char *moved = iscsi_get_target_address(iscsi);
-    char why[WHY_BYTES];
+    char why[CONN_WHY_BYTES];
     enum backend_fault fault;
 
     (void)data;
@@ -276,7 +290,7 @@ static void login_done(struct iscsi_context *iscsi, int status, void *data, void
 static void connect_failed(struct conn *c, const char *text)
 {
     struct login_fault_context context = fault_context(c);
-    char why[WHY_BYTES];
+    char why[CONN_WHY_BYTES];
     enum backend_fault fault = connect_fault(text, &context, why, sizeof(why));
 
     fail(c, fault, why);
@@ -507,7 +521,7 @@ static void command_done(struct iscsi_context *iscsi, int status, void *data, vo
         return;
     }
     if (!from_target(status)) {
-        char why[WHY_BYTES];
+        char why[CONN_WHY_BYTES];
         snprintf(why, sizeof(why), "the target broke the protocol: %s", iscsi_get_error(iscsi));
         fail(c, BACKEND_FAULT_TRANSIENT, why);
         return;
@@ -702,45 +716,25 @@ void conn_close(struct conn *c)
     c->connected = c->logged_in = c->closing = false;
 }
 
-/* Settings of a session come from our configuration, whatever the shell of the
- * one who started us had in its environment. */
-static void clear_environment(void)
-{
-    static const char *const names[] = {
-        "LIBISCSI_CHAP_USERNAME",
-        "LIBISCSI_CHAP_PASSWORD",
-        "LIBISCSI_CHAP_TARGET_USERNAME",
-        "LIBISCSI_CHAP_TARGET_PASSWORD",
-        "LIBISCSI_DEBUG",
-        "LIBISCSI_TCP_USER_TIMEOUT",
-        "LIBISCSI_TCP_KEEPCNT",
-        "LIBISCSI_TCP_KEEPINTVL",
-        "LIBISCSI_TCP_KEEPIDLE",
-        "LIBISCSI_TCP_SYNCNT",
-        "LIBISCSI_BIND_INTERFACES",
-        "LIBISCSI_RDMA_ACK_TIMEOUT",
-        "LIBISCSI_CACHE_ALLOCATIONS",
-        "LIBISCSI_IGNORE_NOP_OUT_ON_STUCK_WAITPDU_QUEUE",
-        "LIBISCSI_DROP_CONN_ON_ASYNC_EVENT1",
-        "LIBISCSI_ALLOW_TARGETNAME_REDIRECT",
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        unsetenv(names[i]);
-}
-
 /* libiscsi's mutual CHAP challenge comes from rand(), which it seeds with its
  * first context: from /dev/urandom, or, where a sandbox hides that, from the
- * process id. So it is seeded again behind that. */
+ * process id. So it is seeded again behind that. Returns the key of the guard's
+ * marks: a kernel that has no random numbers yet, early at boot, still gives one
+ * that no disk holds. */
 static uint64_t seed(void)
 {
     struct iscsi_context *first = iscsi_create_context("iqn.seed");
-    uint64_t random[2] = {(uint64_t)(uintptr_t)first, 0};
+    struct timespec now = {0, 0};
+    uint64_t random[2];
 
     iscsi_destroy_context(first);
-    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random)) {
         srand((unsigned)random[0]);
-    return random[1];
+        return random[1];
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_nsec * UINT64_C(0xbf58476d1ce4e5b9) ^ (uint64_t)(uintptr_t)first << 16 ^
+           (uint64_t)now.tv_sec;
 }
 
 struct conn *conn_create(const struct conn_events *events, void *ctx,
@@ -750,7 +744,7 @@ struct conn *conn_create(const struct conn_events *events, void *ctx,
 
     if (c == NULL)
         return NULL;
-    clear_environment();
+    libiscsi_clear_environment();
     c->events = events;
     c->ctx = ctx;
     c->deferred = deferred;

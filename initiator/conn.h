@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One TCP connection with one iSCSI session on it, from connect to loss: the
- * only part that knows libiscsi. It never comes back by itself: after failed()
+ * only part that carries a LUN over libiscsi. It never comes back by itself: after failed()
  * it is closed, and opened again for the next login.
  *
  * Events may be called from inside libiscsi: the receiver takes a note and acts
@@ -17,6 +17,8 @@
 /* Commands at the target at one time; libiscsi queues what the command window
  * does not admit. */
 #define CONN_SLOTS 64
+/* Two names of 223 bytes, a portal, the cause and the fix. */
+#define CONN_WHY_BYTES 640
 
 struct conn;
 
@@ -52,6 +54,9 @@ struct conn_events {
     void (*logged_in)(void *ctx);
     /* Of no use any more. Once per conn_open(). */
     void (*failed)(void *ctx, enum backend_fault fault, const char *why);
+    /* Logged in, and the connection is gone: the target, or somebody on the
+     * way, ended it. Comes instead of failed(). */
+    void (*closed)(void *ctx, const char *why);
     /* The target is elsewhere: "host[:port][,group]". Comes instead of failed(). */
     void (*redirected)(void *ctx, const char *portal);
     /* It picked CHAP in the security stage although there is no secret, as some

@@ -26,7 +26,7 @@ static size_t next_end(size_t end, size_t buffer_bytes)
 
 void guard_lay(const struct iovec *iov, int count, uint64_t mark)
 {
-    bool clear = total_bytes(iov, count) <= GUARD_CLEAR_BYTES;
+    bool clear = total_bytes(iov, count) < GUARD_CLEAR_BYTES;
 
     for (int i = 0; i < count; i++) {
         uint8_t *base = iov[i].iov_base;

@@ -12,9 +12,12 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Short buffers are cleared instead and as well: their answers end anywhere. */
+/* Buffers shorter than this are cleared as well: their answers end anywhere. */
 #define GUARD_CLEAR_BYTES 4096
 
+/* `mark` is another one with each command, and not to be guessed: data that
+ * hold it by chance in the right eight bytes (2^-64 a block) would be taken for
+ * missing ones. */
 void guard_lay(const struct iovec *iov, int count, uint64_t mark);
 /* False if a mark is left in the first `valid_bytes`. */
 bool guard_overwritten(const struct iovec *iov, int count, uint64_t mark, uint32_t valid_bytes);

@@ -50,6 +50,13 @@ int fault_number(const char *text)
     return (int)number;
 }
 
+void fault_clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 static const char *chap_fix(const struct login_fault_context *context)
 {
     if (!context->chap)

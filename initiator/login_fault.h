@@ -28,5 +28,7 @@ enum backend_fault connect_fault(const char *text, const struct login_fault_cont
                                  char *why, size_t why_bytes);
 /* The number in the last parentheses of the text; -1: there is none. */
 int fault_number(const char *text);
+/* Targets have a hand in some texts: what is not printable ASCII becomes '?'. */
+void fault_clean(char *text);
 
 #endif

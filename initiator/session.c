@@ -11,6 +11,7 @@
 #include "session.h"
 
 #include "conn.h"
+#include "login_fault.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -36,14 +37,14 @@
 /* What happened since the last turn. */
 struct notes {
     bool logged_in;
-    bool rejected; /* by the logical unit */
     bool failed;
+    bool closed; /* the connection, under a session */
     bool redirected;
     bool stage_refused;
     bool room;
     bool logged_out;
     enum backend_fault fault;
-    char why[SESSION_WHY_BYTES];
+    char why[CONN_WHY_BYTES];
     char portal[SESSION_WHY_BYTES];
 };
 
@@ -112,13 +113,11 @@ const char *session_state_name(enum session_state state)
 }
 
 /* The one way from state to state. `limit_ms` later its time-out comes; 0: none. */
-static void set_state(struct session *s, enum session_state state, uint32_t limit_ms,
-                      const char *why)
+static void move(struct session *s, enum lun_log_level level, enum session_state state,
+                 uint32_t limit_ms, const char *text)
 {
-    bool common = state == SESSION_RESOLVING || state == SESSION_CONNECTING;
-
-    log_text(s, common ? LUN_LOG_DEBUG : LUN_LOG_INFO, "session: %s -> %s: %s",
-             session_state_name(s->stats.state), session_state_name(state), why);
+    log_text(s, level, "session: %s -> %s: %s", session_state_name(s->stats.state),
+             session_state_name(state), text);
     s->stats.state = state;
     s->stats.since_us = now_us(s);
     s->deadline_us = limit_ms == 0 ? NEVER : after_ms(s, limit_ms);
@@ -141,6 +140,7 @@ static void note_fault(struct session *s, enum backend_fault fault, const char *
         s->notes.failed = true;
         s->notes.fault = fault;
         snprintf(s->notes.why, sizeof(s->notes.why), "%s", why);
+        fault_clean(s->notes.why);
     }
     wake(s);
 }
@@ -158,6 +158,15 @@ static void on_logged_in(void *ctx)
 static void on_failed(void *ctx, enum backend_fault fault, const char *why)
 {
     note_fault(ctx, fault, why);
+}
+
+static void on_closed(void *ctx, const char *why)
+{
+    struct session *s = ctx;
+
+    if (!s->notes.failed)
+        s->notes.closed = true;
+    note_fault(s, BACKEND_FAULT_TRANSIENT, why);
 }
 
 static void on_redirected(void *ctx, const char *portal)
@@ -208,6 +217,7 @@ static void on_log(void *ctx, bool warning, const char *text)
 static const struct conn_events conn_events = {
     .logged_in = on_logged_in,
     .failed = on_failed,
+    .closed = on_closed,
     .redirected = on_redirected,
     .stage_refused = on_stage_refused,
     .nop_answered = on_nop_answered,
@@ -236,7 +246,7 @@ static void open_conn(struct session *s)
         .tcp_user_timeout_ms = 3 * config->keepalive_ms,
     };
 
-    set_state(s, SESSION_CONNECTING, config->login_timeout_ms, s->stats.portal);
+    move(s, LUN_LOG_DEBUG, SESSION_CONNECTING, config->login_timeout_ms, s->stats.portal);
     memset(&s->notes, 0, sizeof(s->notes));
     conn_open(s->conn, &params);
 }
@@ -252,7 +262,8 @@ static void connect_to(struct session *s, const char *numeric)
 
 static void resolve(struct session *s)
 {
-    set_state(s, SESSION_RESOLVING, RESOLVE_FACTOR * s->config.login_timeout_ms, s->portal.host);
+    move(s, LUN_LOG_DEBUG, SESSION_RESOLVING, RESOLVE_FACTOR * s->config.login_timeout_ms,
+         s->portal.host);
     if (address_is_numeric(s->portal.host))
         connect_to(s, s->portal.host);
     else if (s->config.resolve != NULL)
@@ -272,7 +283,7 @@ static void begin(struct session *s)
  * again with the next attempt. */
 void session_resolved(struct session *s, const char *numeric, const char *why)
 {
-    char text[SESSION_WHY_BYTES];
+    char text[CONN_WHY_BYTES];
 
     if (s->stats.state != SESSION_RESOLVING || s->notes.failed || s->stopping)
         return;
@@ -280,7 +291,7 @@ void session_resolved(struct session *s, const char *numeric, const char *why)
         connect_to(s, numeric);
         return;
     }
-    snprintf(text, sizeof(text), "cannot resolve %.100s: %s", s->portal.host,
+    snprintf(text, sizeof(text), "cannot resolve %s: %.300s", s->portal.host,
              why != NULL ? why : "no address");
     note_fault(s, BACKEND_FAULT_TRANSIENT, text);
 }
@@ -349,7 +360,7 @@ static void enter_probing(struct session *s)
     s->accepted_us = 0;
     take_agreement(s);
     heard(s);
-    set_state(s, SESSION_PROBING, PROBE_FACTOR * s->config.login_timeout_ms, "logged in");
+    move(s, LUN_LOG_INFO, SESSION_PROBING, PROBE_FACTOR * s->config.login_timeout_ms, "logged in");
     s->announced = true;
     s->backend.events->up(s->backend.events_ctx);
 }
@@ -363,7 +374,7 @@ static void op_accept(struct backend *b)
     s->accepted_ever = true;
     s->accepted_us = now_us(s);
     s->stats.last_fault[0] = '\0';
-    set_state(s, SESSION_UP, 0, "accepted");
+    move(s, LUN_LOG_INFO, SESSION_UP, 0, "accepted");
 }
 
 static void op_reject(struct backend *b, enum backend_fault fault, const char *why)
@@ -372,7 +383,6 @@ static void op_reject(struct backend *b, enum backend_fault fault, const char *w
 
     if (!has_session(s))
         return;
-    s->notes.rejected = true;
     note_fault(s, fault, why);
 }
 
@@ -382,7 +392,6 @@ static void op_drop(struct backend *b, const char *why)
 
     if (!has_session(s))
         return;
-    s->notes.rejected = true;
     note_fault(s, BACKEND_FAULT_TRANSIENT, why);
 }
 
@@ -441,54 +450,67 @@ static void close_conn(struct session *s, const char *why)
 /* Whether the session that ended now was worth its login: if so, the next
  * waiting begins anew; if the target keeps on closing it, somebody else does
  * what we do (RFC 7143 6.3.5: a login with our name and ISID ends our session). */
-static bool taken_away(struct session *s, bool rejected)
+static bool taken_away(struct session *s)
 {
     bool lived = s->accepted_us != 0 && now_us(s) - s->accepted_us >= SHORT_LIFE_US;
 
-    if (lived || rejected || s->accepted_us == 0) {
+    if (s->notes.closed && s->accepted_us == 0)
+        return true; /* in the middle of the probe */
+    if (lived || !s->notes.closed) {
         s->short_lives = 0;
         return false;
     }
     return ++s->short_lives >= 2;
 }
 
-static void tell_fault(struct session *s, enum backend_fault fault, const char *why)
+/* The cause is told once: to fault(), or to the log where there is none. */
+static void tell_fault(struct session *s, enum backend_fault fault, const char *why, bool news)
 {
-    bool news = strcmp(s->stats.last_fault, why) != 0;
-
-    snprintf(s->stats.last_fault, sizeof(s->stats.last_fault), "%s", why);
-    log_text(s, news ? LUN_LOG_WARNING : LUN_LOG_DEBUG, "session: %s", why);
     if (s->config.fault != NULL)
         s->config.fault(s->config.fault_ctx, fault, why);
+    else
+        log_text(s, news ? LUN_LOG_WARNING : LUN_LOG_DEBUG, "session: %s", why);
+}
+
+static void wait_for_next_login(struct session *s, bool news)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "the next login is in %u ms", s->backoff_ms);
+    move(s, news ? LUN_LOG_INFO : LUN_LOG_DEBUG, SESSION_BACKOFF, s->backoff_ms, text);
+    s->backoff_ms =
+        2 * s->backoff_ms < s->config.backoff_max_ms ? 2 * s->backoff_ms : s->config.backoff_max_ms;
 }
 
 static void end_session(struct session *s)
 {
-    bool taken = taken_away(s, s->notes.rejected);
+    bool taken = taken_away(s);
     bool was_accepted = s->accepted_us != 0;
     enum backend_fault fault = s->accepted_ever ? BACKEND_FAULT_TRANSIENT : s->notes.fault;
     char why[SESSION_WHY_BYTES];
+    bool news;
 
-    snprintf(why, sizeof(why), "%.160s%s", s->notes.why,
-             taken ? ": another initiator uses this name, or the target is restarting" : "");
+    snprintf(why, sizeof(why), "%s%s", s->notes.why,
+             taken ? ": another initiator uses this name (each bridge needs its own), or the "
+                     "target is restarting"
+                   : "");
+    news = strcmp(s->stats.last_fault, why) != 0;
+    snprintf(s->stats.last_fault, sizeof(s->stats.last_fault), "%s", why);
     close_conn(s, why);
     s->accepted_us = 0;
     if (was_accepted && !taken)
         s->backoff_ms = BACKOFF_MIN_MS;
-    if (fault == BACKEND_FAULT_PERMANENT) {
-        set_state(s, SESSION_DOWN, 0, why);
-    } else {
-        set_state(s, SESSION_BACKOFF, s->backoff_ms, why);
-        s->backoff_ms = 2 * s->backoff_ms < s->config.backoff_max_ms ? 2 * s->backoff_ms
-                                                                     : s->config.backoff_max_ms;
-    }
-    tell_fault(s, fault, why);
+    if (fault == BACKEND_FAULT_PERMANENT)
+        move(s, LUN_LOG_INFO, SESSION_DOWN, 0, "only the user can help");
+    else
+        wait_for_next_login(s, news);
+    tell_fault(s, fault, why, news);
 }
 
 static void finish_stop(struct session *s)
 {
     close_conn(s, "stopped");
-    set_state(s, SESSION_DOWN, 0, "stopped");
+    move(s, LUN_LOG_INFO, SESSION_DOWN, 0, "stopped");
 }
 
 /* ---- the turn ---- */
@@ -544,7 +566,7 @@ static uint64_t keepalive_due_us(const struct session *s)
 
 static void run_keepalive(struct session *s)
 {
-    char why[SESSION_WHY_BYTES];
+    char why[CONN_WHY_BYTES];
 
     if (s->nops_unheard >= 2) {
         snprintf(why, sizeof(why),
@@ -561,12 +583,12 @@ static void run_keepalive(struct session *s)
 
 static void state_timed_out(struct session *s)
 {
-    char why[SESSION_WHY_BYTES];
+    char why[CONN_WHY_BYTES];
     uint32_t login_ms = s->config.login_timeout_ms;
 
     switch (s->stats.state) {
     case SESSION_RESOLVING:
-        snprintf(why, sizeof(why), "cannot resolve %.100s: no answer from the name service",
+        snprintf(why, sizeof(why), "cannot resolve %s: no answer from the name service",
                  s->portal.host);
         break;
     case SESSION_CONNECTING:
@@ -579,8 +601,8 @@ static void state_timed_out(struct session *s)
                      s->stats.portal, login_ms);
         break;
     case SESSION_PROBING:
-        snprintf(why, sizeof(why), "LUN %d at %s does not answer", s->config.address.lun,
-                 s->stats.portal);
+        snprintf(why, sizeof(why), "LUN %d at %s does not answer: is its disk busy?",
+                 s->config.address.lun, s->stats.portal);
         break;
     case SESSION_BACKOFF:
         begin(s);

@@ -18,7 +18,8 @@
 #include "bridge/backend.h"
 #include "bridge/lun.h" /* enum lun_log_level */
 
-#define SESSION_WHY_BYTES    256
+/* Room for every fault in full, with names of 223 bytes. */
+#define SESSION_WHY_BYTES    768
 #define SESSION_PORTAL_BYTES 96
 
 /* First byte of an ISID of type T=10b, RFC 7143 11.12.5. */
@@ -49,6 +50,7 @@ struct session_config {
     uint32_t backoff_max_ms;   /* 0: 2000; starts at 100 and doubles */
     struct deferred_list *deferred;
     uint64_t (*now_us)(void);
+    /* State moves and remarks; faults only where there is no fault(). */
     void (*log)(enum lun_log_level level, const char *text);
     /* Asks for the numeric form of a host name; the answer comes with
      * session_resolved(), later. NULL: the portal is numeric already. */

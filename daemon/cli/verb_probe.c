@@ -9,7 +9,7 @@
 #include "daemon/lunstickd/options.h"
 #include "daemon/lunstickd/secrets.h"
 #include "daemon/lunstickd/status.h"
-#include "discover.h"
+#include "initiator/discover.h"
 #include "initiator/session.h"
 #include "verbs.h"
 
@@ -26,6 +26,7 @@
 #define TOTAL_MS         9500
 #define REPORT_LUNS      0xa0
 #define REPORT_LUNS_ROOM 2048
+#define LUNS_TEXT_BYTES  1600 /* the room's 255 entries of at most five digits */
 
 struct prober {
     const struct daemon_config *config;
@@ -250,7 +251,8 @@ static void print_targets(const struct prober *p, const char *portal, const char
         .initiator_name = p->config->initiator_name,
         .user = p->lun->address.user,
         .secret = secret,
-        .timeout_ms = used_ms < TOTAL_MS ? (unsigned)(TOTAL_MS - used_ms) : 0};
+        .timeout_ms = used_ms < TOTAL_MS ? (unsigned)(TOTAL_MS - used_ms) : 0,
+        .now_us = loop_now_us};
 
     if (discover(&request, &found)) {
         printf("targets      not told (%s)\n", found.why);
@@ -264,26 +266,36 @@ static void print_targets(const struct prober *p, const char *portal, const char
         printf("targets      none for this initiator\n");
 }
 
-/* REPORT LUNS parameter data, SPC-4 6.33; peripheral and flat addressing, SAM-5
- * 4.7.7. */
-static void print_luns(const struct prober *p)
+/* The LUNs of REPORT LUNS, " 0 1 7", from its parameter data, SPC-4 6.33, in
+ * peripheral and flat addressing, SAM-5 4.7.7; others have no number. Returns
+ * whether `wanted` is among them. */
+static bool luns_text(const struct prober *p, int wanted, char text[LUNS_TEXT_BYTES])
 {
     uint32_t end = p->luns_bytes < 8 ? 0 : 8 + get_be32(p->luns) / 8 * 8;
+    size_t at = 0;
+    bool found = false;
 
+    text[0] = 0;
     if (end > p->luns_bytes)
         end = p->luns_bytes;
-    if (!p->luns_bytes) {
-        printf("LUNs         not told\n");
-        return;
+    for (uint32_t i = 8; i + 8 <= end; i += 8) {
+        unsigned lun = (p->luns[i] & 0x3fu) << 8 | p->luns[i + 1];
+        if (p->luns[i] >> 6 > 1)
+            continue;
+        found = found || lun == (unsigned)wanted;
+        at += (size_t)snprintf(text + at, LUNS_TEXT_BYTES - at, " %u", lun);
     }
-    printf("LUNs        ");
-    for (uint32_t at = 8; at + 8 <= end; at += 8) {
-        if (p->luns[at] >> 6 > 1)
-            printf(" (extended address)");
-        else
-            printf(" %u", (p->luns[at] & 0x3fu) << 8 | p->luns[at + 1]);
-    }
-    printf("%s\n", end < 16 ? " none for this initiator" : "");
+    return found;
+}
+
+static void print_luns(const struct prober *p)
+{
+    char text[LUNS_TEXT_BYTES];
+
+    (void)luns_text(p, 0, text);
+    printf("LUNs        %s\n", !p->luns_bytes ? " not told"
+                               : text[0]      ? text
+                                              : " none for this initiator");
 }
 
 static void print_field(const uint8_t *field, unsigned bytes)
@@ -352,7 +364,7 @@ static void print_host_view(const struct prober *p)
         printf("USB host     would see a %s%s disk of %s\n", read_only ? "read-only " : "",
                p->lun->removable ? "removable" : "fixed", size);
     else
-        printf("USB host     would see nothing: %s\n", p->why);
+        printf("USB host     would see nothing\n");
 }
 
 static void print_session(const struct prober *p)
@@ -370,6 +382,35 @@ static void print_session(const struct prober *p)
            : s->authenticated      ? "yes"
                                    : "no",
            s->header_digest ? "yes" : "no");
+}
+
+/* INQUIRY was refused, or answered for a LUN that is not there (peripheral
+ * qualifier, SPC-4 6.4.2). */
+static bool lun_is_missing(const struct prober *p)
+{
+    const struct disk_identity *d = &p->probe.disk;
+
+    if (!p->logged_in_us || p->accepted || p->fault != BACKEND_FAULT_PERMANENT)
+        return false;
+    return !d->inquiry_bytes || d->inquiry[0] >> 5;
+}
+
+/* The fault, on stderr. Of a wrong LUN we know more than the bridge: which there are. */
+static int report_fault(const struct prober *p)
+{
+    int status = p->fault == BACKEND_FAULT_PERMANENT ? CLI_WRONG : CLI_TRANSIENT;
+    const char *portal = session_stats(p->session)->portal;
+    char luns[LUNS_TEXT_BYTES];
+    int lun = p->lun->address.lun;
+
+    if (!lun_is_missing(p) || luns_text(p, lun, luns))
+        return cli_fail("lunstick probe", status, "%s", p->why);
+    if (luns[0])
+        return cli_fail("lunstick probe", status, "%s has no LUN %d for us, but these:%s", portal,
+                        lun, luns);
+    return cli_fail("lunstick probe", status,
+                    "%s has no LUN %d for us and does not tell which it has: look at the target",
+                    portal, lun);
 }
 
 static int report(struct prober *p, const struct lun_secrets *secrets)
@@ -391,8 +432,7 @@ static int report(struct prober *p, const struct lun_secrets *secrets)
     fflush(stdout);
     if (p->accepted)
         return CLI_OK;
-    return cli_fail("lunstick probe",
-                    p->fault == BACKEND_FAULT_PERMANENT ? CLI_WRONG : CLI_TRANSIENT, "%s", p->why);
+    return report_fault(p);
 }
 
 static int probe_lun(const struct daemon_config *config, const struct config_lun *lun)

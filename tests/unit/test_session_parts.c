@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The small parts of a session: ISID, faults in words, marks in buffers. */
+#include "initiator/conn.h"
 #include "initiator/guard.h"
 #include "initiator/login_fault.h"
 #include "initiator/session.h"
@@ -153,6 +154,42 @@ static void messages_are_cut_not_overrun(void **state)
     assert_int_equal(small[10], 0x5a);
 }
 
+/* Portal and names as long as they may be; each text ends with its fix. */
+static void the_longest_names_fit_into_every_message(void **state)
+{
+    static const char portal[] =
+        "[fe80:1111:2222:3333:4444:5555:6666:7777%a-long-interface-0123]:65535";
+    static const struct {
+        const char *text, *end;
+    } cases[] = {
+        {"Target not found(515)", NULL},
+        {"removed(516)", NULL},
+        {"Authentication failure(513)", "in a file"},
+        {"Authorization failure(514)", "in the target's access list"},
+        {"(512)", "in the target's access list"},
+        {"Invalid CHAP_R response", "on both sides"},
+        {"Target error(768)", "(status 0x0300)"},
+        {"moved(257)", "it does not say where"},
+    };
+    char iqn[224];
+    char us[224];
+    char text[CONN_WHY_BYTES];
+    struct login_fault_context longest = {portal, iqn, us, false, false};
+
+    (void)state;
+    memset(iqn, 'q', 223);
+    memset(us, 'u', 222);
+    us[222] = '!';
+    iqn[223] = us[223] = '\0';
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *end = cases[i].end != NULL ? cases[i].end : us;
+        memset(text, 0xa5, sizeof(text));
+        login_fault(cases[i].text, &longest, text, sizeof(text));
+        assert_true(strlen(text) > strlen(end));
+        assert_string_equal(text + strlen(text) - strlen(end), end);
+    }
+}
+
 /* ---- marks ---- */
 
 #define MARK UINT64_C(0x1122334455667788)
@@ -218,6 +255,19 @@ static void short_buffers_hold_nothing_old(void **state)
     assert_int_equal(buffer[255], 0xee);
 }
 
+/* What a READ of one page would cost is saved: its data come in whole blocks. */
+static void a_page_is_marked_and_not_cleared(void **state)
+{
+    struct iovec iov = {buffer, 4096};
+
+    (void)state;
+    memset(buffer, 0xee, sizeof(buffer));
+    guard_lay(&iov, 1, MARK);
+    for (unsigned i = 0; i < 4096; i++)
+        assert_int_equal(buffer[i] == 0xee, i % 512 < 504);
+    assert_false(guard_overwritten(&iov, 1, MARK, 4096));
+}
+
 static void tiny_buffers_are_not_overrun(void **state)
 {
     struct iovec iov[3] = {{buffer, 7}, {buffer + 16, 0}, {buffer + 32, 1}};
@@ -246,11 +296,13 @@ int main(void)
         cmocka_unit_test(numbers_are_read_from_the_last_parentheses_only),
         cmocka_unit_test(a_refused_connection_asks_for_port_and_target),
         cmocka_unit_test(messages_are_cut_not_overrun),
+        cmocka_unit_test(the_longest_names_fit_into_every_message),
         cmocka_unit_test(untouched_buffers_are_noticed),
         cmocka_unit_test(a_missing_block_is_noticed_wherever_it_is),
         cmocka_unit_test(complete_data_pass),
         cmocka_unit_test(marks_behind_the_valid_bytes_do_not_count),
         cmocka_unit_test(short_buffers_hold_nothing_old),
+        cmocka_unit_test(a_page_is_marked_and_not_cleared),
         cmocka_unit_test(tiny_buffers_are_not_overrun),
     };
 

@@ -138,7 +138,10 @@ static struct {
     struct session *session;
     unsigned ups, downs, faults, asked, mores, done;
     unsigned done_at_down;
+    unsigned logged, warned; /* lines of level INFO and more important, WARNING and more */
+    unsigned causes;         /* lines that say "refused" */
     bool accept;
+    bool any_name, no_fault; /* set before start() */
     enum backend_fault fault;
     char why[SESSION_WHY_BYTES];
 } b;
@@ -180,10 +183,18 @@ static void on_fault(void *ctx, enum backend_fault fault, const char *why)
     strncpy(b.why, why, sizeof(b.why) - 1);
 }
 
+static void on_log(enum lun_log_level level, const char *text)
+{
+    b.logged += level <= LUN_LOG_INFO;
+    b.warned += level <= LUN_LOG_WARNING;
+    b.causes += strstr(text, "refused") != NULL;
+}
+
 static void on_resolve(void *ctx, const char *host)
 {
     (void)ctx;
-    assert_string_equal(host, "disk.example");
+    if (!b.any_name)
+        assert_string_equal(host, "disk.example");
     b.asked++;
 }
 
@@ -215,7 +226,11 @@ static void pass(uint64_t ms)
 
 static void start(const char *host)
 {
+    bool any_name = b.any_name;
+    bool no_fault = b.no_fault;
+
     memset(&b, 0, sizeof(b));
+    b.any_name = any_name;
     memset(&conn, 0, sizeof(conn));
     b.now_us = 1000000;
     b.accept = true;
@@ -227,7 +242,8 @@ static void start(const char *host)
     session_isid(b.config.isid, "a", "b", "c", "d");
     b.config.deferred = &b.deferred;
     b.config.now_us = now;
-    b.config.fault = on_fault;
+    b.config.log = on_log;
+    b.config.fault = no_fault ? NULL : on_fault;
     b.config.resolve = on_resolve;
     b.session = session_create(&b.config);
     assert_non_null(b.session);
@@ -240,7 +256,7 @@ static int finish(void **state)
 {
     (void)state;
     session_destroy(b.session);
-    b.session = NULL;
+    memset(&b, 0, sizeof(b));
     return 0;
 }
 
@@ -253,6 +269,12 @@ static void log_in(void)
 {
     conn.tcp = true;
     conn.events->logged_in(conn.ctx);
+    pass(0);
+}
+
+static void close_by_target(void)
+{
+    conn.events->closed(conn.ctx, "closed");
     pass(0);
 }
 
@@ -472,8 +494,47 @@ static void a_name_in_use_elsewhere_is_told_after_two_short_lives(void **state)
         log_in();
         pass(3000);
         session_service(b.session, POLLIN);
-        fail_conn(BACKEND_FAULT_TRANSIENT, "closed");
+        close_by_target();
         assert_int_equal(strstr(b.why, "another initiator") != NULL, i > 0);
+        pass(2000);
+    }
+}
+
+static void a_name_in_use_elsewhere_makes_the_waits_longer(void **state)
+{
+    static const unsigned waits_ms[] = {100, 200, 400, 800, 1600, 2000, 2000};
+
+    (void)state;
+    start("192.0.2.1");
+    for (unsigned i = 0; i < 7; i++) {
+        log_in();
+        close_by_target();
+        pass(waits_ms[i] - 1);
+        assert_int_equal(conn.opens, i + 1);
+        pass(1);
+        assert_int_equal(conn.opens, i + 2);
+    }
+}
+
+static void a_session_that_is_closed_during_the_probe_may_be_anothers(void **state)
+{
+    (void)state;
+    start("192.0.2.1");
+    b.accept = false;
+    log_in();
+    close_by_target();
+    assert_int_equal(b.fault, BACKEND_FAULT_TRANSIENT);
+    assert_non_null(strstr(b.why, "another initiator"));
+}
+
+static void other_faults_in_short_lives_are_no_conflict(void **state)
+{
+    (void)state;
+    start("192.0.2.1");
+    for (unsigned i = 0; i < 3; i++) {
+        log_in();
+        fail_conn(BACKEND_FAULT_TRANSIENT, "the target broke the protocol");
+        assert_null(strstr(b.why, "another initiator"));
         pass(2000);
     }
 }
@@ -488,10 +549,95 @@ static void two_long_lives_are_no_conflict(void **state)
             session_service(b.session, POLLIN);
             pass(1000);
         }
-        fail_conn(BACKEND_FAULT_TRANSIENT, "closed");
+        close_by_target();
         assert_null(strstr(b.why, "another initiator"));
         pass(2000);
     }
+}
+
+/* ---- what the user reads ---- */
+
+static void the_longest_fault_is_told_in_full(void **state)
+{
+    char cause[CONN_WHY_BYTES];
+
+    (void)state;
+    start("192.0.2.1");
+    log_in();
+    close_by_target();
+    pass(100);
+    log_in();
+    memset(cause, 'x', sizeof(cause) - 2);
+    cause[sizeof(cause) - 2] = '!';
+    cause[sizeof(cause) - 1] = '\0';
+    conn.events->closed(conn.ctx, cause);
+    pass(0);
+    assert_non_null(strstr(b.why, "x!: another initiator uses this name"));
+    assert_string_equal(b.why + strlen(b.why) - 10, "restarting");
+    assert_string_equal(session_stats(b.session)->last_fault, b.why);
+}
+
+static void a_name_of_255_bytes_that_does_not_resolve_is_told_in_full(void **state)
+{
+    char name[256];
+
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    name[255] = '\0';
+    b.any_name = true;
+    start(name);
+    session_resolved(b.session, NULL, "Name or service not known");
+    pass(0);
+    assert_non_null(strstr(b.why, name));
+    assert_non_null(strstr(b.why, "not known"));
+}
+
+static void what_a_target_says_is_made_printable(void **state)
+{
+    (void)state;
+    start("192.0.2.1");
+    fail_conn(BACKEND_FAULT_TRANSIENT, "it says \033[2J\n\xff");
+    assert_string_equal(b.why, "it says ?[2J??");
+}
+
+static void a_cause_is_told_to_the_daemon_and_not_to_the_log(void **state)
+{
+    (void)state;
+    start("192.0.2.1");
+    b.logged = b.warned = 0;
+    fail_conn(BACKEND_FAULT_TRANSIENT, "refused");
+    assert_int_equal(b.faults, 1);
+    assert_string_equal(b.why, "refused");
+    assert_int_equal(b.causes, 0);
+    assert_int_equal(b.warned, 0);
+    assert_int_equal(b.logged, 1); /* the move */
+}
+
+static void a_cause_goes_to_the_log_where_nobody_takes_faults(void **state)
+{
+    (void)state;
+    b.no_fault = true;
+    start("192.0.2.1");
+    b.logged = b.warned = 0;
+    fail_conn(BACKEND_FAULT_TRANSIENT, "refused");
+    assert_int_equal(b.warned, 1);
+    assert_int_equal(b.causes, 1);
+}
+
+static void the_same_fault_again_is_no_news_in_the_log(void **state)
+{
+    (void)state;
+    start("192.0.2.1");
+    fail_conn(BACKEND_FAULT_TRANSIENT, "refused");
+    b.logged = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        pass(2000);
+        fail_conn(BACKEND_FAULT_TRANSIENT, "refused");
+    }
+    assert_int_equal(b.logged, 0);
+    pass(2000);
+    fail_conn(BACKEND_FAULT_TRANSIENT, "unreachable");
+    assert_int_equal(b.logged, 1);
 }
 
 static void completions_come_before_down(void **state)
@@ -666,7 +812,16 @@ int main(void)
         TEST(two_unheard_keepalives_are_a_loss),
         TEST(round_trip_time_is_measured),
         TEST(a_name_in_use_elsewhere_is_told_after_two_short_lives),
+        TEST(a_name_in_use_elsewhere_makes_the_waits_longer),
+        TEST(a_session_that_is_closed_during_the_probe_may_be_anothers),
+        TEST(other_faults_in_short_lives_are_no_conflict),
         TEST(two_long_lives_are_no_conflict),
+        TEST(the_longest_fault_is_told_in_full),
+        TEST(a_name_of_255_bytes_that_does_not_resolve_is_told_in_full),
+        TEST(what_a_target_says_is_made_printable),
+        TEST(a_cause_is_told_to_the_daemon_and_not_to_the_log),
+        TEST(a_cause_goes_to_the_log_where_nobody_takes_faults),
+        TEST(the_same_fault_again_is_no_news_in_the_log),
         TEST(completions_come_before_down),
         TEST(a_session_that_was_not_announced_brings_no_down),
         TEST(verdicts_without_a_session_change_nothing),

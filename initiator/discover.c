@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "discover.h"
 
-#include "daemon/lunstickd/loop.h"
-#include "initiator/libiscsi.h"
+#include "libiscsi.h"
+#include "login_fault.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,11 @@ struct discovery {
 
 static void fail(struct iscsi_context *iscsi, struct discovery *d, const char *step)
 {
-    snprintf(d->result->why, sizeof(d->result->why), "%s: %s", step, iscsi_get_error(iscsi));
+    if (d->over)
+        return;
     d->over = true;
+    snprintf(d->result->why, sizeof(d->result->why), "%s: %s", step, iscsi_get_error(iscsi));
+    fault_clean(d->result->why);
 }
 
 static void take(struct discover_result *result, const struct iscsi_discovery_address *list)
@@ -27,8 +31,11 @@ static void take(struct discover_result *result, const struct iscsi_discovery_ad
     for (; list; list = list->next) {
         if (!list->target_name)
             continue;
-        if (result->count < DISCOVER_TARGETS_MAX)
-            snprintf(result->names[result->count], DISCOVER_NAME_BYTES, "%s", list->target_name);
+        if (result->count < DISCOVER_TARGETS_MAX) {
+            char *name = result->names[result->count];
+            snprintf(name, DISCOVER_NAME_BYTES, "%s", list->target_name);
+            fault_clean(name);
+        }
         result->count++;
     }
 }
@@ -64,10 +71,13 @@ static void connected(struct iscsi_context *iscsi, int status, void *data, void 
         fail(iscsi, ctx, "not admitted");
 }
 
-static void run(struct iscsi_context *iscsi, struct discovery *d, uint64_t deadline_us)
+static void run(struct iscsi_context *iscsi, struct discovery *d,
+                const struct discover_request *request)
 {
+    uint64_t deadline_us = request->now_us() + (uint64_t)request->timeout_ms * 1000;
+
     while (!d->over) {
-        uint64_t now_us = loop_now_us();
+        uint64_t now_us = request->now_us();
         struct pollfd p = {.fd = iscsi_get_fd(iscsi), .events = (short)iscsi_which_events(iscsi)};
         int ready;
         if (now_us >= deadline_us)
@@ -87,6 +97,7 @@ int discover(const struct discover_request *request, struct discover_result *res
 
     memset(result, 0, sizeof(*result));
     snprintf(result->why, sizeof(result->why), "no answer in time");
+    libiscsi_clear_environment();
     iscsi = iscsi_create_context(request->initiator_name);
     if (!iscsi) {
         snprintf(result->why, sizeof(result->why), "no memory");
@@ -99,11 +110,10 @@ int discover(const struct discover_request *request, struct discover_result *res
          iscsi_set_initiator_username_pwd(iscsi, request->user, request->secret)) ||
         iscsi_connect_async(iscsi, request->portal, connected, &d))
         fail(iscsi, &d, "no connection");
-    run(iscsi, &d, loop_now_us() + (uint64_t)request->timeout_ms * 1000);
-    /* It cancels what is outstanding: the callbacks find `d` for the last time. */
+    run(iscsi, &d, request);
+    /* It cancels what is outstanding: the callbacks find `d` for the last time,
+     * and that it is over. */
     d.over = true;
-    struct discover_result kept = *result;
     iscsi_destroy_context(iscsi);
-    *result = kept;
     return result->why[0] ? -1 : 0;
 }

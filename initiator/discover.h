@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A discovery session (RFC 7143 4.3): which targets a portal tells of. */
-#ifndef LUNSTICK_CLI_DISCOVER_H
-#define LUNSTICK_CLI_DISCOVER_H
+#ifndef LUNSTICK_INITIATOR_DISCOVER_H
+#define LUNSTICK_INITIATOR_DISCOVER_H
 
-#include <stddef.h>
+#include <stdint.h>
 
 #define DISCOVER_TARGETS_MAX 64
 #define DISCOVER_NAME_BYTES  224
@@ -13,6 +13,7 @@ struct discover_request {
     const char *initiator_name;
     const char *user, *secret; /* "": no CHAP */
     unsigned timeout_ms;
+    uint64_t (*now_us)(void); /* monotonic */
 };
 
 struct discover_result {
