@@ -118,6 +118,10 @@ target_tests() {
     done
 }
 
+packages() {
+    BUILD=$PWD/build/musl-arm64 tests/package/run.sh | sed -u "s/^\(ok\|FAIL\|skip\) /\1 package: /"
+}
+
 basics=(gcc clang cmake ninja-build pkg-config libiscsi-dev libusbgx-dev libaio-dev
         libconfig-dev libseccomp-dev libcmocka-dev)
 need_packages "${basics[@]}"
@@ -144,6 +148,7 @@ all)
     group unit 30 unit_tests dev asan clang
     group fuzz 150 fuzzers
     group target 300 target_tests
+    group package 30 packages
     group vm 600 tests/vm/run.sh
     ;;
 esac
