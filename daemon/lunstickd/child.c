@@ -84,9 +84,11 @@ static struct child the_child;
 
 _Static_assert(CONTROL_ANSWER_BYTES >= STATUS_BYTES, "an answer holds the longest status");
 
+/* Being told to stop is none. */
 static int fail(const char *what, int rc)
 {
-    log_printf(LUN_LOG_ERROR, "%s: %s", what, strerror(-rc));
+    if (rc != -ECANCELED)
+        log_printf(LUN_LOG_ERROR, "%s: %s", what, strerror(-rc));
     return rc;
 }
 
@@ -379,6 +381,7 @@ static void parent_ready(void *ctx, short revents)
     } else if (msg.type == PRIVSEP_BOUND) {
         child->bound = msg.number != 0;
         memcpy(child->bind_fault, msg.text[0], sizeof child->bind_fault);
+        child->last_sentence[0] = 0; /* the service manager hears of a fault, too */
     }
 }
 
@@ -444,7 +447,8 @@ static void timers(void *ctx)
 
 /* ---- set-up ---- */
 
-/* The next message, of this one type; blocks for a while at most. */
+/* The next message, of this one type; blocks for a while at most. -ECANCELED:
+ * told to stop. */
 static int expect(const struct child *child, enum privsep_type type, struct privsep_msg *msg)
 {
     int rc = privsep_recv(child->parent.fd, msg);
@@ -656,11 +660,12 @@ int child_main(const struct child_start *start)
     deferred_list_init(&child->deferred);
     loop_init(&child->loop, &child->deferred, prepare, timers, child);
 
-    if (set_up(child, start) < 0)
-        return CHILD_EXIT_BROKEN;
+    int rc = set_up(child, start);
+    if (rc < 0)
+        return rc == -ECANCELED ? CHILD_EXIT_STOPPED : CHILD_EXIT_BROKEN;
     for (unsigned i = 0; i < child->lun_count; i++)
         session_start(child->luns[i].session);
-    int rc = loop_run(&child->loop);
+    rc = loop_run(&child->loop);
     if (rc < 0) {
         (void)fail("event loop", rc);
         return CHILD_EXIT_BROKEN;

@@ -61,7 +61,6 @@ struct parent {
     pid_t child; /* 0: none */
     uint64_t child_started_us;
     bool child_ran;   /* one reached its loop */
-    bool bind_wanted; /* by this child */
     bool bound;
     bool bound_once;
     uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */
@@ -87,12 +86,20 @@ static void kill_child(struct parent *p)
         (void)kill(p->child, SIGKILL);
 }
 
+/* Nothing more is heard from this child; SIGCHLD does the rest. */
+static void give_up_child(struct parent *p)
+{
+    kill_child(p);
+    if (p->sock.fd >= 0)
+        (void)close(p->sock.fd);
+    p->sock.fd = -1;
+}
+
 static void send_child(struct parent *p, const struct privsep_msg *msg)
 {
-    int rc = p->sock.fd < 0 ? -EPIPE : privsep_send(p->sock.fd, msg);
-    /* At its end of file or when it does not read; SIGCHLD does the rest. */
-    if (rc < 0)
-        kill_child(p);
+    /* At its end of file, or it does not read. */
+    if (p->sock.fd >= 0 && privsep_send(p->sock.fd, msg) < 0)
+        give_up_child(p);
 }
 
 static bool send_secrets(struct parent *p)
@@ -135,15 +142,14 @@ static int fork_child(struct parent *p)
         _exit(child_main(&start));
     int error = errno;
     (void)close(pair[1]);
-    if (pid < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+    if (pid < 0) {
         (void)close(pair[0]);
         return -error;
     }
+    (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
     p->child = pid;
     p->sock.fd = pair[0];
-    p->sock.events = POLLIN;
     p->child_started_us = loop_now_us();
-    p->bind_wanted = false;
     p->bind_at_us = LOOP_NEVER;
     return 0;
 }
@@ -160,7 +166,7 @@ static int start_child(struct parent *p)
         msg.fds[1] = p->control_fd;
         send_child(p, &msg);
         if (!send_secrets(p))
-            kill_child(p);
+            give_up_child(p);
     }
     gadget_close_ep0(p->gadget);
     return rc;
@@ -168,8 +174,6 @@ static int start_child(struct parent *p)
 
 static void plan_restart(struct parent *p)
 {
-    if (loop_now_us() - p->child_started_us > RESTART_HEALTHY_MS * 1000ULL)
-        p->restart_ms = RESTART_MIN_MS;
     log_printf(LUN_LOG_WARNING, "starting the child process again in %u ms", p->restart_ms);
     p->restart_at_us = loop_now_us() + p->restart_ms * 1000ULL;
     p->restart_ms = p->restart_ms * 2 < RESTART_MAX_MS ? p->restart_ms * 2 : RESTART_MAX_MS;
@@ -194,20 +198,22 @@ static void restart(struct parent *p)
 static void log_death(int status)
 {
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-        log_text(LUN_LOG_ERROR, "the child process made a system call that its filter forbids");
+        log_text(LUN_LOG_ERROR, "the child process made a system call that its filter forbids; "
+                                "the kernel's log names it (type=1326, syscall=)");
     else if (WIFSIGNALED(status))
         log_printf(LUN_LOG_ERROR, "the child process was ended by signal %d (%s)", WTERMSIG(status),
                    strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == CHILD_EXIT_BROKEN || WEXITSTATUS(status) > CHILD_EXIT_BROKEN)
+    else if (WEXITSTATUS(status) >= CHILD_EXIT_BROKEN)
         log_printf(LUN_LOG_ERROR, "the child process ended with status %d", WEXITSTATUS(status));
 }
 
 static void child_died(struct parent *p, int status)
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_EXIT_BROKEN;
-    p->child = 0;
-    (void)close(p->sock.fd);
-    p->sock.fd = -1;
+    p->child = 0; /* its number may be another's now */
+    give_up_child(p);
+    if (loop_now_us() - p->child_started_us > RESTART_HEALTHY_MS * 1000ULL)
+        p->restart_ms = RESTART_MIN_MS;
     p->bind_at_us = LOOP_NEVER;
     for (unsigned i = 0; i < p->config->lun_count; i++)
         resolver_cancel(&p->luns[i].resolver);
@@ -235,7 +241,7 @@ static void hand_over_endpoints(struct parent *p)
     privsep_init(&msg, PRIVSEP_ENDPOINTS);
     if (gadget_open_endpoints(p->gadget, &msg.fds[0], &msg.fds[1], why) != GADGET_OK) {
         log_text(LUN_LOG_ERROR, why);
-        kill_child(p);
+        give_up_child(p);
         return;
     }
     send_child(p, &msg);
@@ -257,7 +263,7 @@ static void bind_gadget(struct parent *p)
 {
     char why[GADGET_WHY_BYTES] = "";
     p->bind_at_us = LOOP_NEVER;
-    if (p->bound || p->stopping || !p->bind_wanted)
+    if (p->bound)
         return;
     if (gadget_bind(p->gadget, why) == GADGET_OK) {
         p->bound = true;
@@ -270,16 +276,6 @@ static void bind_gadget(struct parent *p)
         p->bind_at_us = loop_now_us() + BIND_RETRY_MS * 1000ULL;
     }
     tell_bound(p, why);
-}
-
-static void unbind_gadget(struct parent *p)
-{
-    p->bind_wanted = false;
-    p->bind_at_us = LOOP_NEVER;
-    if (p->bound)
-        gadget_unbind(p->gadget);
-    p->bound = false;
-    tell_bound(p, "");
 }
 
 static void resolve_name(struct parent *p, const struct privsep_msg *msg)
@@ -330,20 +326,17 @@ static void sock_ready(void *ctx, short revents)
         for (unsigned i = 0; rc == 0 && i < PRIVSEP_FDS_MAX; i++)
             if (msg.fds[i] >= 0)
                 (void)close(msg.fds[i]);
-        p->sock.events = 0;
-        kill_child(p);
+        give_up_child(p);
         return;
     }
+    if (p->stopping)
+        return;
     switch ((int)msg.type) {
     case PRIVSEP_DESCRIPTORS_WRITTEN:
         hand_over_endpoints(p);
         break;
     case PRIVSEP_BIND:
-        p->bind_wanted = true;
         bind_gadget(p);
-        break;
-    case PRIVSEP_UNBIND:
-        unbind_gadget(p);
         break;
     case PRIVSEP_RESOLVE:
         resolve_name(p, &msg);
@@ -388,9 +381,12 @@ static void reap(struct parent *p)
 {
     pid_t pid;
     int status;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (unsigned i = 0; i < p->config->lun_count; i++)
+            resolver_died(&p->luns[i].resolver, pid);
         if (pid == p->child)
             child_died(p, status);
+    }
 }
 
 static void signal_ready(void *ctx, short revents)
@@ -447,7 +443,9 @@ static int watch_signals(struct parent *p)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    /* Whoever started us may have ignored SIGCHLD, and so would we. */
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGCHLD, SIG_DFL) == SIG_ERR ||
+        signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return -errno;
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
@@ -488,11 +486,6 @@ static enum gadget_error create_gadget(struct parent *p)
     enum gadget_error error = gadget_create(&gc, &p->gadget, why);
     if (error != GADGET_OK)
         log_text(LUN_LOG_ERROR, why);
-    /* Of a living daemon of this name nothing is touched. */
-    if (error != GADGET_OK && error != GADGET_EXISTS) {
-        rundir_clear(config->run_dir);
-        rundir_remove(config->run_dir);
-    }
     return error;
 }
 
@@ -536,12 +529,12 @@ static int set_up(struct parent *p)
         if (rc < 0)
             return fail("resolver", rc);
     }
-    rc = rundir_make(config->run_dir);
-    if (rc < 0)
-        return fail(config->run_dir, rc);
     enum gadget_error error = create_gadget(p);
     if (error != GADGET_OK)
         return error == GADGET_BAD_SCHEME ? 2 : 1;
+    rc = rundir_make(config->run_dir); /* the gadget's lock is held from here on */
+    if (rc < 0)
+        return fail(config->run_dir, rc);
     p->control_fd = rundir_listen(config->run_dir, config->user);
     if (p->control_fd < 0)
         return fail("control socket", p->control_fd);

@@ -9,8 +9,8 @@
  *     <--- START (ep0, control) ------- once; then SECRETS, one for each LUN
  *     ---- DESCRIPTORS_WRITTEN ------->
  *     <--- ENDPOINTS (IN, OUT) -------- its own copies are closed
- *     ---- BIND / UNBIND -------------> the LUN is ready / is no more
- *     <--- BOUND ---------------------- the outcome of either
+ *     ---- BIND ----------------------> the LUN is ready
+ *     <--- BOUND ---------------------- the outcome, again with each new try
  *     ---- RESOLVE -------------------> LUN number and count of tries
  *     <--- RESOLVED ------------------- numeric address, or the reason
  *     ---- STATUS --------------------> a sentence for the service manager
@@ -32,7 +32,6 @@ enum privsep_type {
     PRIVSEP_STOP,
     PRIVSEP_DESCRIPTORS_WRITTEN, /* the first from the child */
     PRIVSEP_BIND,
-    PRIVSEP_UNBIND,
     PRIVSEP_RESOLVE, /* lun; number: tries since the last session */
     PRIVSEP_STATUS,  /* text[0] */
     PRIVSEP_TYPE_END,

@@ -134,8 +134,14 @@ void resolver_cancel(struct resolver *r)
     finish(r, NULL, NULL);
 }
 
+void resolver_died(struct resolver *r, pid_t pid)
+{
+    if (r->pid == pid)
+        r->pid = 0;
+}
+
 void resolver_run_timeout(struct resolver *r)
 {
-    if (r->pid != 0 && loop_now_us() >= r->deadline_us)
+    if (loop_now_us() >= r->deadline_us)
         finish(r, NULL, "no answer from the name server");
 }

@@ -17,8 +17,8 @@
 struct resolver {
     struct loop *loop;
     struct loop_watch watch;
-    pid_t pid;            /* 0: no request is under way */
-    uint64_t deadline_us; /* LOOP_NEVER likewise */
+    pid_t pid;            /* 0: no process, or it was waited for */
+    uint64_t deadline_us; /* LOOP_NEVER: no request is under way */
     uid_t uid;
     gid_t gid;
     char answer[RESOLVER_TEXT_BYTES + 1];
@@ -34,6 +34,8 @@ int resolver_init(struct resolver *r, struct loop *loop, uid_t uid, gid_t gid);
  * that a dead one is not tried for ever. A request under way is given up. */
 void resolver_ask(struct resolver *r, const char *host, uint32_t attempt);
 void resolver_cancel(struct resolver *r);
+/* Call for each process that was waited for: its number may be another's now. */
+void resolver_died(struct resolver *r, pid_t pid);
 /* Call when loop_now_us() has reached deadline_us. */
 void resolver_run_timeout(struct resolver *r);
 

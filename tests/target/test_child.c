@@ -282,6 +282,33 @@ static void stops_when_told_to(void **state)
     assert_int_equal(exit_status(b), CHILD_EXIT_STOPPED);
 }
 
+static void told_to_stop_during_set_up_is_no_fault(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    struct pollfd pfd;
+    configure(b, "iscsi://127.0.0.1:%s/iqn.2026-01.test:plain/1", port());
+    start_child(b);
+    pfd = (struct pollfd){.fd = b->sock, .events = POLLIN};
+    assert_int_equal(poll(&pfd, 1, PATIENCE_MS), 1); /* it waits for the endpoints */
+    privsep_init(&msg, PRIVSEP_STOP);
+    tell(b, &msg);
+    assert_int_equal(exit_status(b), CHILD_EXIT_STOPPED);
+}
+
+static void a_disk_that_cannot_be_plugged_in_is_reported(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    start_with_plain_target(b);
+    privsep_init(&msg, PRIVSEP_BOUND);
+    privsep_text(&msg, 0, "the UDC a.udc is in use by the gadget other");
+    tell(b, &msg);
+    do
+        assert_true(heard(b, PRIVSEP_STATUS, &msg));
+    while (!strstr(msg.text[0], "in use by the gadget other"));
+}
+
 static void stops_on_a_signal(void **state)
 {
     struct bench *b = *state;
@@ -362,6 +389,8 @@ int main(void)
         TEST(has_no_rights_left),
         TEST(answers_its_control_socket),
         TEST(stops_when_told_to),
+        TEST(told_to_stop_during_set_up_is_no_fault),
+        TEST(a_disk_that_cannot_be_plugged_in_is_reported),
         TEST(stops_on_a_signal),
         TEST(ends_without_its_parent),
         TEST(a_wrong_target_name_is_permanent),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The loop, the log and the service manager's protocol. */
+/* The loop, the log, the resolver and the service manager's protocol. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,14 +10,17 @@
 #include "daemon/lunstickd/log.h"
 #include "daemon/lunstickd/loop.h"
 #include "daemon/lunstickd/notify.h"
+#include "daemon/lunstickd/resolver.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct bench {
@@ -269,6 +272,76 @@ static void lost_lines_are_counted(void **state)
     (void)close(fds[1]);
 }
 
+struct resolved {
+    struct resolver resolver;
+    char numeric[64], why[64];
+};
+
+static void on_resolved(void *ctx, const char *numeric, const char *why)
+{
+    struct resolved *r = ctx;
+    (void)snprintf(r->numeric, sizeof r->numeric, "%s", numeric ? numeric : "");
+    (void)snprintf(r->why, sizeof r->why, "%s", why ? why : "");
+}
+
+static struct resolver *make_resolver(struct bench *b, struct resolved *r)
+{
+    memset(r, 0xa5, sizeof *r);
+    r->resolver.done = on_resolved;
+    r->resolver.ctx = r;
+    b->due_us = LOOP_NEVER;
+    assert_int_equal(resolver_init(&r->resolver, &b->loop, getuid(), getgid()), 0);
+    return &r->resolver;
+}
+
+static void a_numeric_name_is_resolved(void **state)
+{
+    struct bench *b = *state;
+    struct resolved r;
+    resolver_ask(make_resolver(b, &r), "127.0.0.1", 0);
+    while (r.resolver.deadline_us != LOOP_NEVER)
+        assert_int_equal(loop_turn(&b->loop), 0);
+    assert_string_equal(r.numeric, "127.0.0.1");
+    assert_string_equal(r.why, "");
+    assert_true(waitpid(-1, NULL, 0) > 0);
+}
+
+static void a_process_that_was_waited_for_is_not_killed(void **state)
+{
+    struct bench *b = *state;
+    struct resolved r;
+    struct resolver *resolver = make_resolver(b, &r);
+    resolver_ask(resolver, "127.0.0.1", 0);
+    pid_t pid = resolver->pid;
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    resolver_died(resolver, pid + 1);
+    assert_int_equal(resolver->pid, pid);
+    resolver_died(resolver, pid);
+    assert_int_equal(resolver->pid, 0);
+    assert_true(resolver->deadline_us != LOOP_NEVER); /* the answer is still to be read */
+    assert_int_equal(loop_turn(&b->loop), 0);
+    while (resolver->deadline_us != LOOP_NEVER)
+        assert_int_equal(loop_turn(&b->loop), 0);
+    assert_string_equal(r.numeric, "127.0.0.1");
+}
+
+static void an_answer_that_does_not_come_is_given_up(void **state)
+{
+    struct bench *b = *state;
+    struct resolved r;
+    struct resolver *resolver = make_resolver(b, &r);
+    resolver_ask(resolver, "127.0.0.1", 0);
+    pid_t pid = resolver->pid;
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    resolver_died(resolver, pid);
+    resolver_run_timeout(resolver);
+    assert_true(resolver->deadline_us != LOOP_NEVER);
+    resolver->deadline_us = 0;
+    resolver_run_timeout(resolver);
+    assert_string_equal(r.why, "no answer from the name server");
+    assert_int_equal(resolver->watch.fd, -1);
+}
+
 static void the_service_manager_is_told(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -323,6 +396,9 @@ int main(void)
         cmocka_unit_test(an_endless_line_is_cut),
         cmocka_unit_test(lost_lines_are_counted),
         cmocka_unit_test(a_log_that_nobody_reads_blocks_nothing),
+        TEST(a_numeric_name_is_resolved),
+        TEST(a_process_that_was_waited_for_is_not_killed),
+        TEST(an_answer_that_does_not_come_is_given_up),
         cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(without_a_service_manager_nothing_is_wrong),
     };
