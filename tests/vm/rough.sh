@@ -1,0 +1,138 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Rough treatment of the daemon: signals at every moment of its start, children
+# killed as they come up, no standard files, a log that nobody reads.
+. "$(dirname "$0")/lib.sh"
+vm_begin rough
+
+both start --lunstickd "$LUNSTICKD"
+target_start
+tgtd_target plain 64M
+# shellcheck disable=SC2016
+{
+    cat <<'END'
+daemon() { lunstickd $URL "$@" >/run/lunstickd.log 2>&1 & echo $! >/run/lunstickd.pid; }
+parent() { cat /run/lunstickd.pid; }
+child() {
+    for p in $(pidof lunstickd); do
+        [ "$(cut -d' ' -f4 /proc/$p/stat 2>/dev/null)" != "$(parent)" ] || echo $p
+    done
+}
+# until_true WHAT COMMAND...: for 20 s
+until_true() {
+    what=$1 tries=0; shift
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -lt 400 ] || { echo "never: $what"; tail -n 12 /run/lunstickd.log; exit 1; }
+        sleep 0.05
+    done
+}
+disk_there() { [ "$(cat /sys/block/sda/size 2>/dev/null || echo 0)" -gt 0 ] && [ -b /dev/sda ]; }
+disk() { until_true "a disk" disk_there; }
+gone() { [ -z "$(pidof lunstickd)" ]; }
+another() { c=$(child); [ -n "$c" ] && [ "$c" != "$1" ]; }
+reads() { dd if=/dev/sda of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null; }
+nothing_left() {
+    left=$(ls /sys/kernel/config/usb_gadget; grep functionfs /proc/mounts || true; ls -A /run/lunstick)
+    [ -z "$left" ] || { echo "left after $1: $left"; exit 1; }
+}
+END
+    echo "URL=$(url plain)"
+    echo 'set -e'
+} >"$work/lib"
+both put "$work/lib" /root/lib
+in_guest() { { echo '. /root/lib'; cat; } | both run -t 200 -; }
+# A test that failed must not spoil the next.
+afresh() { both run 'killall -9 lunstickd; sleep 1; lunstick cleanup'; } >/dev/null 2>&1
+
+signals_at_every_moment() {
+    in_guest <<'END'
+for signal in INT TERM HUP; do
+    for ms in 0 5 10 15 20 25 30 40 50 60 80 100 150 300 1000; do
+        daemon; usleep $((ms * 1000))
+        # before the first instruction of ours it dies of it
+        kill -$signal $(parent); status=0; wait $(parent) || status=$?
+        [ $status -eq 0 ] || [ ! -s /run/lunstickd.log ] || { echo "$signal $ms: $status"; cat /run/lunstickd.log; exit 1; }
+        if grep -iE 'error|warning' /run/lunstickd.log; then echo "at $ms ms, $signal"; exit 1; fi
+        nothing_left "$signal $ms"
+    done
+done
+END
+}
+
+daemon_killed_at_every_moment() {
+    in_guest <<'END'
+for ms in 0 5 10 15 20 25 30 40 50 60 80 100 150 300 1000; do
+    daemon; usleep $((ms * 1000)); kill -9 $(parent)
+    until_true "the child ends with its parent" gone
+    # every other time the next start has to get along with it
+    [ $((ms % 20)) -eq 0 ] || { lunstick cleanup; nothing_left $ms; }
+done
+daemon; disk; reads
+END
+}
+
+children_killed_as_they_come_up() {
+    in_guest <<'END'
+disk
+for ms in 0 10 20 30 50 80 200; do
+    old=$(child); kill -9 $old
+    until_true "another child" another $old
+    usleep $((ms * 1000))
+done
+disk; reads
+# nothing was handed over twice or forgotten
+ls -l /proc/$(parent)/fd /proc/$(child)/fd
+[ $(ls /proc/$(parent)/fd | wc -l) -le 7 ]
+[ $(ls /proc/$(child)/fd | wc -l) -le 11 ]
+[ $(grep -c functionfs /proc/mounts) -eq 1 ]
+kill $(parent); until_true "its end" gone; nothing_left "the children"
+END
+}
+
+without_standard_files() {
+    afresh || true
+    in_guest <<'END'
+trap '' CHLD
+lunstickd $URL <&- >&- 2>&- &
+echo $! >/run/lunstickd.pid
+trap - CHLD
+disk
+for f in 0 1 2; do [ "$(readlink /proc/$(parent)/fd/$f)" = /dev/null ]; done
+old=$(child); kill -9 $old
+until_true "another child, although SIGCHLD was ignored" another $old
+disk; kill $(parent); until_true "its end" gone; nothing_left "a bare start"
+END
+}
+
+log_nobody_reads() {
+    afresh || true
+    in_guest <<'END'
+mkfifo /run/log; exec 3<>/run/log
+timeout -s KILL 2 dd if=/dev/zero of=/run/log bs=4k 2>/dev/null || true
+lunstickd --log-level debug $URL 2>/run/log & echo $! >/run/lunstickd.pid
+disk; reads
+kill $(parent); until_true "its end" gone; nothing_left "a full log"
+END
+}
+
+waits_without_work() {
+    afresh || true
+    in_guest <<'END'
+daemon; disk; sleep 3
+switches() { cat /proc/$(parent)/status /proc/$(child)/status | sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' | { read a; read b; echo $((a + b)); }; }
+before=$(switches); sleep 10; after=$(switches)
+echo "woke up $((after - before)) times in 10 s"
+[ $((after - before)) -le 10 ]
+cat /proc/$(child)/status | grep VmRSS
+kill $(parent); until_true "its end" gone
+END
+}
+
+test_case "rough: signals at every moment of the start end it cleanly" signals_at_every_moment
+test_case "rough: killed at every moment of the start, it leaves nothing behind" daemon_killed_at_every_moment
+test_case "rough: children killed as they come up: the disk comes back" children_killed_as_they_come_up
+test_case "rough: no standard files, SIGCHLD ignored" without_standard_files
+test_case "rough: a log that nobody reads stops nothing" log_nobody_reads
+test_case "rough: waiting costs next to nothing" waits_without_work
