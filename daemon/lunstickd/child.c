@@ -31,7 +31,6 @@
 #include <unistd.h>
 
 #define ARENA_SLICES          48 /* 3 MiB */
-#define ANSWER_WITHIN_MS      4000
 #define LOGOUT_MS             2000
 #define PARENT_SILENCE_S      10 /* during set-up */
 #define REPEATED_FAULT_LOG_MS 60000
@@ -238,7 +237,7 @@ static int make_lun(struct child_lun *l)
         .log = log_module,
         .disk_changed = disk_changed,
         .disk_changed_ctx = l,
-        .answer_within_ms = config->answer_within_ms ? config->answer_within_ms : ANSWER_WITHIN_MS,
+        .answer_within_ms = config->answer_within_ms,
         .segment_bytes = config->segment_bytes,
         .read_only = l->config->read_only,
         .removable = l->config->removable,

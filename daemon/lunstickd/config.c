@@ -514,6 +514,7 @@ void daemon_config_init(struct daemon_config *config)
     snprintf(config->scheme_path, sizeof(config->scheme_path), CONFIG_SCHEME);
     snprintf(config->user, sizeof(config->user), "lunstick");
     config->lun_defaults.removable = true;
+    config->answer_within_ms = 4000;
     config->log_level = LUN_LOG_INFO;
     config->short_in = BOT_SHORT_IN_PACKET;
 }

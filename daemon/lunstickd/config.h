@@ -46,9 +46,9 @@ struct daemon_config {
     char scheme_path[CONFIG_PATH_BYTES];
     char user[33]; /* whom the child becomes; default "lunstick" */
 
-    uint32_t answer_within_ms; /* 0: lunstickd's default for the host */
-    uint32_t segment_bytes;    /* 0: the logical unit's default */
-    uint32_t login_timeout_ms; /* 0: the session's default, and so on */
+    uint32_t answer_within_ms; /* default 4000: firmware gives up after 5 s */
+    uint32_t segment_bytes;    /* 0: the logical unit's default (lun.h) */
+    uint32_t login_timeout_ms; /* 0: the session's default (session.h), and so on */
     uint32_t keepalive_ms;
     uint32_t backoff_max_ms;
     enum lun_log_level log_level;

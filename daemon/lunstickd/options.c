@@ -11,7 +11,8 @@ static const char help[] =
     "\n"
     "  --udc NAME          the USB device controller (default: the first that is free)\n"
     "  --ro                the host may not write\n"
-    "  --once              end when the target cannot be had at start (default: wait for it)\n"
+    "  --once              end when the target cannot be had at start, or when the part that\n"
+    "                      serves the disk dies (default: wait for the one, start the other)\n"
     "  --config FILE       read FILE (default: " CONFIG_DIR "/NAME.conf, if there is one)\n"
     "  --name NAME         of the gadget and the run directory (default: lunstick)\n"
     "  --secret-file FILE  the CHAP secret, mode 0600\n"
@@ -21,8 +22,9 @@ static const char help[] =
     "  --log-level LEVEL   error, warning, info or debug (default: info)\n"
     "  --help, --version\n"
     "\n"
-    "Exit status: 0 stopped by a signal; 1 a fault that may go away, with --once;\n"
-    "2 wrong use or a fault that only you can remove. See also: lunstick help\n";
+    "Exit status: 0 stopped by a signal; 1 a fault that may go away: no free USB device\n"
+    "controller, or with --once no target; 2 wrong use, or a fault that only you can\n"
+    "remove. See also: lunstick help\n";
 
 enum {
     OPT_UDC = 256,

@@ -60,7 +60,7 @@ struct parent {
 
     pid_t child; /* 0: none */
     uint64_t child_started_us;
-    bool child_ran;   /* one reached its loop */
+    bool child_ran; /* one reached its loop */
     bool bound;
     bool bound_once;
     uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */

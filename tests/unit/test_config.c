@@ -52,6 +52,35 @@ static void one_url_is_enough(void **state)
     assert_int_equal(config.log_level, LUN_LOG_INFO);
 }
 
+/* The lines `//key = value;` of the example that stand for defaults. */
+static void the_example_shows_the_defaults(void **state)
+{
+    static const char *const keys[] = {"read_only", "removable",       "header_digest", "once",
+                                       "log_level", "short_in",        "user",          "scheme",
+                                       "name",      "answer_within_ms"};
+    static struct daemon_config defaults;
+    char line[256];
+    unsigned seen = 0;
+    (void)state;
+    memset(&defaults, 0xFF, sizeof(defaults));
+    daemon_config_init(&defaults);
+    FILE *example = fopen(LUNSTICK_SOURCE_DIR "/hw/lunstick.conf", "re");
+    assert_non_null(example);
+    while (fgets(line, sizeof(line), example)) {
+        for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            size_t length = strlen(keys[i]);
+            if (strncmp(line, "//", 2) || strncmp(line + 2, keys[i], length) ||
+                strncmp(line + 2 + length, " = ", 3))
+                continue;
+            assert_true(reads(line + 2));
+            seen++;
+        }
+    }
+    (void)fclose(example);
+    assert_int_equal(seen, sizeof(keys) / sizeof(keys[0]));
+    assert_memory_equal(&config, &defaults, sizeof(config));
+}
+
 static void every_key_arrives_in_its_place(void **state)
 {
     (void)state;
@@ -536,6 +565,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(one_url_is_enough, fresh),
+        cmocka_unit_test_setup(the_example_shows_the_defaults, fresh),
         cmocka_unit_test_setup(every_key_arrives_in_its_place, fresh),
         cmocka_unit_test_setup(several_luns_take_the_defaults_of_the_top, fresh),
         cmocka_unit_test_setup(unknown_key_names_line_and_nearest_key, fresh),
