@@ -291,8 +291,8 @@ void session_resolved(struct session *s, const char *numeric, const char *why)
         connect_to(s, numeric);
         return;
     }
-    snprintf(text, sizeof(text), "cannot resolve %s: %.300s", s->portal.host,
-             why != NULL ? why : "no address");
+    snprintf(text, sizeof(text), "cannot resolve %s: %.300s: check the name and /etc/resolv.conf",
+             s->portal.host, why != NULL ? why : "no address");
     note_fault(s, BACKEND_FAULT_TRANSIENT, text);
 }
 
@@ -588,7 +588,9 @@ static void state_timed_out(struct session *s)
 
     switch (s->stats.state) {
     case SESSION_RESOLVING:
-        snprintf(why, sizeof(why), "cannot resolve %s: no answer from the name service",
+        snprintf(why, sizeof(why),
+                 "cannot resolve %s: no answer from the name service: check network and "
+                 "/etc/resolv.conf",
                  s->portal.host);
         break;
     case SESSION_CONNECTING:

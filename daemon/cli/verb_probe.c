@@ -22,8 +22,8 @@
 
 #define RESOLVE_SECONDS  3
 #define LOGIN_MS         4000
-#define PROBE_MS         8000 /* of the whole, discovery excepted */
-#define TOTAL_MS         9500
+#define PROBE_MS         7000 /* of the whole, discovery excepted */
+#define TOTAL_MS         8500 /* logging out excepted */
 #define REPORT_LUNS      0xa0
 #define REPORT_LUNS_ROOM 2048
 #define LUNS_TEXT_BYTES  1600 /* the room's 255 entries of at most five digits */
@@ -421,7 +421,7 @@ static int report(struct prober *p, const struct lun_secrets *secrets)
     snprintf(portal, sizeof(portal), v6 ? "[%s]:%u" : "%s:%u", p->host,
              (unsigned)p->lun->address.port);
     print_session(p);
-    if (p->logged_in_us || p->fault == BACKEND_FAULT_PERMANENT)
+    if (p->accepted || p->fault == BACKEND_FAULT_PERMANENT)
         print_targets(p, portal, secrets->secret);
     if (p->logged_in_us)
         print_luns(p);

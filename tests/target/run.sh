@@ -7,13 +7,14 @@
 #   TARGET_SESSIONS=N    sessions of 100 commands under valgrind (default 1000;
 #                        0: without valgrind, as for a build with sanitizers)
 #   TARGET_VERBOSE=1     the session's log
-#   run.sh NAME...       only these programs
+#   run.sh NAME...       only these programs, and probe, zero_copy, valgrind
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib.sh
 . "$here/../lib.sh"
 
 build=${BUILD:-$here/../../build/dev}
+export BUILD=$build
 work=$(mktemp -d)
 
 cleanup()
@@ -71,6 +72,9 @@ for program in "$build"/tests/target/test_*; do
     wanted "$name" "$@" || continue
     cmocka "$name" timeout 120 "$program"
 done
+if wanted probe "$@"; then
+    "$here/probe.sh"
+fi
 sessions=${TARGET_SESSIONS:-1000}
 if wanted valgrind "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
     export TARGET_SESSIONS=$sessions

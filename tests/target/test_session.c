@@ -113,7 +113,7 @@ static void chap_with_the_right_secret_logs_in(void **state)
     (void)state;
     bench_prepare("chap");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "the-secret-of-joe");
+    strcpy(bench.config.secret, "secret-of-joe");
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     assert_true(session_stats(bench.session)->authenticated);
@@ -146,7 +146,7 @@ static void chap_with_a_wrong_secret_is_permanent(void **state)
     (void)state;
     bench_prepare("chap");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "not-the-secret-of-joe");
+    strcpy(bench.config.secret, "another-secret");
     bench_open();
     assert_permanent("authentication failed: check user and secret");
 }
@@ -163,7 +163,7 @@ static void prepare_mutual(const char *target_secret)
 {
     bench_prepare("mutual");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "the-secret-of-joe");
+    strcpy(bench.config.secret, "secret-of-joe");
     strcpy(bench.config.target_user, "disk");
     strcpy(bench.config.target_secret, target_secret);
 }
@@ -171,7 +171,7 @@ static void prepare_mutual(const char *target_secret)
 static void mutual_chap_with_the_right_secrets_logs_in(void **state)
 {
     (void)state;
-    prepare_mutual("the-secret-of-disk");
+    prepare_mutual("secret-of-disk");
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     assert_true(session_stats(bench.session)->target_authenticated);
@@ -180,7 +180,7 @@ static void mutual_chap_with_the_right_secrets_logs_in(void **state)
 static void mutual_chap_with_a_wrong_target_secret_is_permanent(void **state)
 {
     (void)state;
-    prepare_mutual("not-the-secret-of-disk");
+    prepare_mutual("another-secret");
     bench_open();
     assert_permanent("mutual CHAP");
 }
@@ -188,7 +188,7 @@ static void mutual_chap_with_a_wrong_target_secret_is_permanent(void **state)
 static void mutual_chap_with_a_wrong_target_user_is_permanent(void **state)
 {
     (void)state;
-    prepare_mutual("the-secret-of-disk");
+    prepare_mutual("secret-of-disk");
     strcpy(bench.config.target_user, "tape");
     bench_open();
     assert_permanent("mutual CHAP");
@@ -197,7 +197,7 @@ static void mutual_chap_with_a_wrong_target_user_is_permanent(void **state)
 static void mutual_chap_at_a_target_that_asks_for_nothing_is_permanent(void **state)
 {
     (void)state;
-    prepare_mutual("the-secret-of-disk");
+    prepare_mutual("secret-of-disk");
     strcpy(bench.config.address.iqn, "iqn.2026-01.test:plain");
     bench_open();
     assert_permanent("mutual CHAP");
@@ -208,7 +208,7 @@ static void mutual_chap_is_not_skipped_by_a_target_that_ends_the_login_at_once(v
     struct fake_target fake = fake_target_start(FAKE_NO_MUTUAL, NULL);
 
     (void)state;
-    prepare_mutual("the-secret-of-disk");
+    prepare_mutual("secret-of-disk");
     bench.config.address.port = fake.port;
     bench_open();
     assert_permanent("mutual CHAP");
@@ -220,7 +220,7 @@ static void chap_at_a_target_that_asks_for_nothing_logs_in(void **state)
     (void)state;
     bench_prepare("plain");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "the-secret-of-joe");
+    strcpy(bench.config.secret, "secret-of-joe");
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     assert_false(session_stats(bench.session)->authenticated);
