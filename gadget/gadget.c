@@ -313,7 +313,10 @@ static enum gadget_error take_lock(struct gadget *g, char why[GADGET_WHY_BYTES])
         say_owner(&g->owner, g->name, why);
         return GADGET_EXISTS;
     }
-    return err ? fail(why, GADGET_SYSTEM, "%s: %s", g->paths.lock, strerror(-err)) : GADGET_OK;
+    if (!err)
+        return GADGET_OK;
+    (void)rmdir(g->paths.dir);
+    return fail(why, GADGET_SYSTEM, "%s: %s", g->paths.lock, strerror(-err));
 }
 
 /* A gadget of our name without a living owner: what a killed daemon left, if

@@ -45,8 +45,11 @@ static int try_take(struct owner *owner, const char *path)
     } else {
         owner->was_left = read_pid(fd) != 0;
         int bytes = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-        if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)bytes, 0) != bytes)
+        if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)bytes, 0) != bytes) {
             err = errno ? -errno : -EIO;
+            if (!owner->was_left) /* or it would count as left by a killed owner */
+                (void)unlink(path);
+        }
     }
     if (err) {
         (void)close(fd);
