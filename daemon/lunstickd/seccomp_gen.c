@@ -28,8 +28,7 @@ static const char *const plain[] = {
     /* asynchronous I/O of the endpoints */
     "io_submit", "io_getevents", "io_cancel",
     /* the session's connection, the control socket */
-    "connect", "accept4", "setsockopt", "getsockopt", "getsockname", "getpeername", "shutdown",
-    "close",
+    "connect", "accept4", "setsockopt", "getsockopt", "getsockname", "close",
     /* memory */
     "brk", "munmap", "madvise", "futex", "getrandom",
     /* ending */
@@ -46,9 +45,7 @@ static const struct {
     {"stat", EACCES},       {"fstat", EACCES}, {"uname", EPERM},
 };
 
-static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_STATUS,     FUNCTIONFS_FIFO_FLUSH,
-                                           FUNCTIONFS_CLEAR_HALT,      FUNCTIONFS_INTERFACE_REVMAP,
-                                           FUNCTIONFS_ENDPOINT_REVMAP, FUNCTIONFS_ENDPOINT_DESC};
+static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_FLUSH, FUNCTIONFS_ENDPOINT_DESC};
 
 static void check(int rc, const char *what)
 {
@@ -103,7 +100,7 @@ static void add_rules(scmp_filter_ctx ctx, uint32_t arch)
         rule(ctx, arch, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1,
              &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)others[i]));
 
-    const int fcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
+    const int fcntls[] = {F_GETFL, F_SETFL};
     for (size_t i = 0; i < sizeof fcntls / sizeof fcntls[0]; i++)
         rule(ctx, arch, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i]));
 

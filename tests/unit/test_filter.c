@@ -113,7 +113,22 @@ static int waiting(void)
 
 static int functionfs_ioctl(void)
 {
-    return !(ioctl(0, FUNCTIONFS_CLEAR_HALT) < 0 && (errno == ENOTTY || errno == EINVAL));
+    return !(ioctl(0, FUNCTIONFS_FIFO_FLUSH) < 0 && (errno == ENOTTY || errno == EINVAL));
+}
+
+static int functionfs_ioctl_not_used(void)
+{
+    return ioctl(0, FUNCTIONFS_INTERFACE_REVMAP, 0) < 0;
+}
+
+static int duplicate(void)
+{
+    return fcntl(0, F_DUPFD, 10) < 0;
+}
+
+static int owner_of_a_descriptor(void)
+{
+    return fcntl(0, F_SETOWN, 1) < 0;
 }
 
 /* As musl does it: the request sign-extended. */
@@ -192,6 +207,14 @@ static void other_ioctls_end_the_process(void **state)
 {
     (void)state;
     assert_int_equal(filtered(other_ioctl), -SIGSYS);
+    assert_int_equal(filtered(functionfs_ioctl_not_used), -SIGSYS);
+}
+
+static void other_fcntls_end_the_process(void **state)
+{
+    (void)state;
+    assert_int_equal(filtered(duplicate), -SIGSYS);
+    assert_int_equal(filtered(owner_of_a_descriptor), -SIGSYS);
 }
 
 static void a_failed_assertion_is_seen_as_one(void **state)
@@ -209,6 +232,7 @@ int main(void)
         cmocka_unit_test(processes_end_the_process),
         cmocka_unit_test(executable_memory_ends_the_process),
         cmocka_unit_test(other_ioctls_end_the_process),
+        cmocka_unit_test(other_fcntls_end_the_process),
         cmocka_unit_test(a_failed_assertion_is_seen_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
