@@ -68,7 +68,7 @@ static void ram_drop(struct backend *b, const char *why)
 
 static const struct backend_ops ram_ops = {ram_submit, ram_accept, ram_reject, ram_drop};
 
-void ram_init(struct ram_backend *ram, struct deferred_list *deferred)
+void ram_init_on(struct ram_backend *ram, struct deferred_list *deferred, uint8_t *disk)
 {
     memset(ram, 0, sizeof(*ram));
     ram->backend.ops = &ram_ops;
@@ -77,11 +77,20 @@ void ram_init(struct ram_backend *ram, struct deferred_list *deferred)
     ram->block_bytes = RAM_BLOCK_BYTES;
     ram->serial = "ram0001";
     ram->room = RAM_QUEUE;
-    ram->disk = malloc((size_t)RAM_BLOCKS * RAM_BLOCK_BYTES);
-    if (!ram->disk)
+    ram->disk = disk;
+}
+
+void ram_init(struct ram_backend *ram, struct deferred_list *deferred)
+{
+    uint8_t *disk = malloc((size_t)RAM_BLOCKS * RAM_BLOCK_BYTES);
+    if (!disk)
         abort();
-    for (size_t i = 0; i < (size_t)RAM_BLOCKS * RAM_BLOCK_BYTES; i++)
-        ram->disk[i] = (uint8_t)(i * 7 + i / RAM_BLOCK_BYTES);
+    ram_init_on(ram, deferred, disk);
+    uint8_t row[RAM_BLOCK_BYTES + 256];
+    for (size_t i = 0; i < sizeof(row); i++)
+        row[i] = (uint8_t)(i * 7);
+    for (size_t block = 0; block < RAM_BLOCKS; block++)
+        memcpy(ram->disk + block * RAM_BLOCK_BYTES, row + block % 256, RAM_BLOCK_BYTES);
 }
 
 void ram_free(struct ram_backend *ram)
@@ -160,6 +169,11 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         scsi_outcome_check(&cmd->outcome, sense_internal_failure);
         return;
     }
+    bool protect = op.ranged && op.cdb_bytes > 6 && (cmd->cdb[1] & 0xe0);
+    if (protect) {
+        scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+        return;
+    }
     uint8_t data[32] = {0};
     switch (cmd->cdb[0]) {
     case OP_INQUIRY:
@@ -172,6 +186,12 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         break;
     case OP_MODE_SENSE_6:
         mode_sense(ram, cmd);
+        break;
+    case 0x4d: /* LOG SENSE */
+        if (ram->log_sense)
+            copy_in(cmd, data, cmd->length_bytes < sizeof(data) ? cmd->length_bytes : sizeof(data));
+        else
+            scsi_outcome_check(&cmd->outcome, sense_invalid_opcode);
         break;
     case OP_READ_6:
     case OP_READ_10:
@@ -289,6 +309,8 @@ void ram_lose(struct ram_backend *ram, const char *why)
     for (unsigned i = 0; i < RAM_QUEUE; i++) {
         if (!ram->queue[i])
             continue;
+        if (ram->lose_executes)
+            execute(ram, ram->queue[i]);
         ram->queue[i]->result = BACKEND_LOST;
         complete(ram, i);
     }

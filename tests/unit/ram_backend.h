@@ -30,6 +30,7 @@ struct ram_backend {
     const char *serial;
     uint8_t peripheral;
     bool write_cache;
+    bool log_sense; /* LOG SENSE is there; it brings zeros */
 
     /* The fault plan. */
     unsigned delay_turns;                /* a command completes so many turns after its submit */
@@ -39,6 +40,7 @@ struct ram_backend {
     unsigned fail_last;                  /* and those up to this one */
     uint8_t fail_status;                 /* with this status */
     struct sense_code fail_sense;        /* and, for CHECK CONDITION, this sense */
+    bool lose_executes;                  /* what is lost was executed all the same */
     bool fail_deferred;                  /* which is of an earlier command */
     unsigned short_number;               /* this one moves half of its data with GOOD; 0: none */
     unsigned recover_number;             /* this one is executed, with RECOVERED ERROR 17/00 */
@@ -63,6 +65,8 @@ struct ram_backend {
 };
 
 void ram_init(struct ram_backend *ram, struct deferred_list *deferred);
+/* The same on the caller's memory, as it is; without ram_free(). */
+void ram_init_on(struct ram_backend *ram, struct deferred_list *deferred, uint8_t *disk);
 void ram_free(struct ram_backend *ram);
 void ram_up(struct ram_backend *ram);
 /* Every outstanding command comes back LOST, then down(). */

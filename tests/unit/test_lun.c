@@ -383,6 +383,13 @@ static void read_only_lun_refuses_writes_and_says_so(void **state)
     assert_int_equal(data[2] & 0x80, 0x80);
 }
 
+static void set_small_segments(struct lun_config *config)
+{
+    static uint8_t arena[64 * POOL_SLICE_BYTES];
+    config->segment_bytes = 4096;
+    pool_init(config->pool, arena, 64); /* so that segments are short first */
+}
+
 /* ---- faults ---- */
 
 static void first_failing_segment_tells_status_and_length(void **state)
@@ -486,6 +493,56 @@ static void lost_compare_and_write_is_never_issued_again(void **state)
     bench_settle(&b);
     assert_int_equal(note.complete, 1);
     assert_sense(&cmd->outcome, sense_nexus_loss);
+    lun_release(b.lun, cmd);
+}
+
+static void shrunk_disk_is_another_medium(void **state)
+{
+    (void)state;
+    struct note note;
+    ram_lose(&b.ram, "target gone");
+    struct lun_cmd *cmd = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    b.ram.blocks--;
+    bench_up(&b);
+    assert_int_equal(note.complete, 1);
+    assert_sense(&cmd->outcome, sense_medium_changed);
+    lun_release(b.lun, cmd);
+    assert_int_equal(b.ram.seen_count, 0);
+}
+
+static void nothing_of_the_host_goes_before_the_disk_is_proved(void **state)
+{
+    (void)state;
+    struct note note;
+    ram_lose(&b.ram, "target gone");
+    struct lun_cmd *cmd = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    ram_forget(&b.ram);
+    b.ram.hold_from = 1;
+    ram_up(&b.ram);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_int_equal(b.ram.seen[0].cdb[0], OP_INQUIRY);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    lun_release(b.lun, cmd);
+}
+
+static void lost_unmap_is_issued_again(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t cdb[10] = {OP_UNMAP};
+    cdb[8] = 24;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = bench_cmd(&b, &note, cdb, 10, SCSI_DIR_OUT, 24);
+    bench_write(&b, cmd, data, 24);
+    bench_settle(&b);
+    ram_lose(&b.ram, "cable");
+    b.ram.hold_from = 0;
+    bench_up(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
     lun_release(b.lun, cmd);
 }
 
@@ -775,6 +832,32 @@ static void what_waits_leaves_slices_to_what_it_waits_for(void **state)
     lun_release(b.lun, younger);
 }
 
+static void small_commands_leave_a_segment_to_the_first(void **state)
+{
+    (void)state;
+    struct note first, second;
+    /* 48 segments of 4 KiB; the younger command would take them all. */
+    bench_close(&b);
+    bench_open(&b, set_small_segments);
+    bench_up(&b);
+    struct lun_cmd *older = bench_cmd(&b, &first, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, 4096);
+    struct lun_cmd *younger =
+        bench_cmd(&b, &second, rw10(OP_WRITE_10, 0, 800), 10, SCSI_DIR_OUT, 800 * 512);
+    uint32_t done = bench_write(&b, younger, data, 800 * 512);
+    assert_int_equal(bench_write(&b, older, data, 4096), 4096);
+    bench_settle(&b);
+    assert_int_equal(first.complete, 1);
+    lun_release(b.lun, older);
+    while (!second.complete) {
+        done += bench_write(&b, younger, data, 800 * 512 - done);
+        bench_settle(&b);
+    }
+    lun_release(b.lun, younger);
+    bench_settle(&b);
+    assert_int_equal(b.pool.free_count, 64);
+    pool_init(&b.pool, b.arena, BENCH_SLICES); /* as the bench had it */
+}
+
 /* ---- what is counted ---- */
 
 static void stream_is_timed_when_it_happened(void **state)
@@ -1035,6 +1118,98 @@ static void direction_none_means_no_data(void **state)
     assert_int_equal(b.ram.seen[0].length_bytes, 0);
 }
 
+static void first_segment_that_failed_tells_whichever_comes_first(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.fail_number = 1;
+    b.ram.fail_last = 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_CHECK_CONDITION;
+    for (unsigned order = 0; order < 2; order++) {
+        ram_forget(&b.ram);
+        b.ram.hold_from = 1;
+        struct lun_cmd *cmd = read_of_two_segments(&note);
+        bench_settle(&b);
+        for (unsigned i = 0; i < 2; i++) {
+            unsigned number = order == 0 ? 1 + i : 2 - i;
+            b.ram.fail_sense = (struct sense_code){SENSE_MEDIUM_ERROR, 0x11, (uint8_t)number};
+            ram_let_go(&b.ram, number);
+            bench_settle(&b);
+        }
+        assert_int_equal(note.complete, 1);
+        assert_int_equal(bench_sense(&cmd->outcome).ascq, 1);
+        assert_int_equal(cmd->outcome.moved_bytes, 0);
+        lun_release(b.lun, cmd);
+    }
+}
+
+static void write_behind_a_segment_that_never_went_does_not_count(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd =
+        bench_cmd(&b, &note, rw10(OP_WRITE_10, 0, 384), 10, SCSI_DIR_OUT, 384 * 512);
+    bench_write(&b, cmd, data, 384 * 512);
+    bench_settle(&b);
+    b.ram.fail_number = 1;
+    b.ram.fail_status = SCSI_STATUS_CODE_BUSY; /* the first waits */
+    ram_let_go(&b.ram, 1);
+    bench_settle(&b);
+    b.ram.fail_number = 3;
+    b.ram.fail_status = SCSI_STATUS_CODE_RESERVATION_CONFLICT; /* the third fails */
+    ram_let_go(&b.ram, 3);
+    bench_settle(&b);
+    ram_let_go(&b.ram, 2); /* the second is good */
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_RESERVATION_CONFLICT);
+    assert_int_equal(cmd->outcome.moved_bytes, 0);
+    lun_release(b.lun, cmd);
+}
+
+static void task_aborted_is_sent_again_if_that_does_no_harm(void **state)
+{
+    (void)state;
+    uint8_t unknown[6] = {0x02};
+    b.ram.fail_number = 1;
+    b.ram.fail_last = 2;
+    b.ram.fail_status = SCSI_STATUS_CODE_TASK_ABORTED;
+    struct scsi_outcome o = bench_run(&b, unknown, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_nexus_loss);
+    o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(b.ram.seen_count, 3);
+}
+
+static void allocation_length_is_a_limit_and_no_phase_error(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {0x4d}; /* LOG SENSE */
+    cdb[8] = 255;
+    b.ram.log_sense = true;
+    b.ram.over_number = 1;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_IN, data, 4);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_false(o.phase_error);
+    assert_int_equal(o.moved_bytes, 4);
+}
+
+static void segments_of_a_4096_byte_disk_are_where_they_belong(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    b.ram.block_bytes = 4096;
+    b.ram.blocks = RAM_BLOCKS / 8;
+    bench_up(&b);
+    struct scsi_outcome o =
+        bench_run(&b, rw10(OP_READ_10, 5, 40), 10, SCSI_DIR_IN, data, 40 * 4096);
+    assert_int_equal(o.moved_bytes, 40 * 4096);
+    assert_int_equal(b.ram.seen_count, 3);
+    assert_memory_equal(data, ram_block(&b.ram, 5), 40 * 4096);
+}
+
 /* ---- time ---- */
 
 static void busy_for_ever_is_answered_in_time(void **state)
@@ -1252,6 +1427,87 @@ static void repeated_read_adopts_its_orphan(void **state)
     assert_int_equal(bench_read(&b, read, data, sizeof(data)), 4096);
     assert_memory_equal(data, b.ram.disk, 4096);
     lun_release(b.lun, read);
+}
+
+static void later_command_does_not_overtake_one_that_it_overlaps(void **state)
+{
+    (void)state;
+    struct note note[3];
+    b.ram.hold_from = 1;
+    struct lun_cmd *read = bench_cmd(&b, &note[0], rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    struct lun_cmd *write =
+        bench_cmd(&b, &note[1], rw10(OP_WRITE_10, 4, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, write, data, 4096);
+    struct lun_cmd *late = bench_cmd(&b, &note[2], rw10(OP_READ_10, 8, 8), 10, SCSI_DIR_IN, 4096);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note[2].complete, 1);
+    assert_int_equal(bench_read(&b, late, data, 4096), 4096);
+    assert_memory_equal(data, ram_block(&b.ram, 8), 4096);
+    lun_release(b.lun, read);
+    lun_release(b.lun, write);
+    lun_release(b.lun, late);
+}
+
+static void flush_waits_for_writes_and_not_for_reads(void **state)
+{
+    (void)state;
+    struct note note[3];
+    b.ram.hold_data = true;
+    struct lun_cmd *read = bench_cmd(&b, &note[0], rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+    struct lun_cmd *flush = bench_cmd(&b, &note[1], sync10, 10, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    assert_int_equal(note[1].complete, 1);
+    lun_release(b.lun, flush);
+    struct lun_cmd *write =
+        bench_cmd(&b, &note[2], rw10(OP_WRITE_10, 8, 8), 10, SCSI_DIR_OUT, 4096);
+    bench_write(&b, write, data, 4096);
+    flush = bench_cmd(&b, &note[1], sync10, 10, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    assert_int_equal(note[1].complete, 0);
+    b.ram.hold_data = false;
+    bench_settle(&b);
+    assert_int_equal(note[1].complete, 1);
+    lun_release(b.lun, read);
+    lun_release(b.lun, write);
+    lun_release(b.lun, flush);
+}
+
+static void read_adopted_twice_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_data = true;
+    for (int i = 0; i < 2; i++) {
+        struct lun_cmd *read = bench_cmd(&b, &note, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, 4096);
+        bench_settle(&b);
+        lun_abort(b.lun, read);
+        lun_release(b.lun, read);
+    }
+    assert_int_equal(lun_stats(b.lun)->adopted, 1);
+    b.ram.hold_data = false;
+    bench_settle(&b);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_WRITE_10, 0, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+}
+
+static void aborted_command_is_never_completed(void **state)
+{
+    (void)state;
+    struct note note;
+    uint8_t unknown[6] = {0x02};
+    struct lun_cmd *ended = bench_cmd(&b, &note, tur, 6, SCSI_DIR_NONE, 0);
+    lun_abort(b.lun, ended); /* its completion is on the list already */
+    bench_settle(&b);
+    assert_int_equal(note.complete, 0);
+    lun_release(b.lun, ended);
+    struct lun_cmd *queued = bench_cmd(&b, &note, unknown, 6, SCSI_DIR_NONE, 0);
+    lun_abort(b.lun, queued);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 0);
+    lun_release(b.lun, queued);
 }
 
 static void orphan_older_than_10_s_costs_the_session(void **state)
@@ -1492,6 +1748,9 @@ int main(void)
         TEST(changed_inquiry_data_cause_a_new_probe),
         TEST(lost_read_and_write_are_issued_again_after_login),
         TEST(lost_compare_and_write_is_never_issued_again),
+        TEST(shrunk_disk_is_another_medium),
+        TEST(nothing_of_the_host_goes_before_the_disk_is_proved),
+        TEST(lost_unmap_is_issued_again),
         TEST(without_a_session_the_host_is_told_not_ready_in_time),
         TEST(flush_without_a_session_is_not_answered_good),
         TEST(other_disk_after_login_is_a_medium_change),
@@ -1509,6 +1768,7 @@ int main(void)
         TEST(local_answers_need_no_slice),
         TEST(adoption_needs_no_slice),
         TEST(what_waits_leaves_slices_to_what_it_waits_for),
+        TEST(small_commands_leave_a_segment_to_the_first),
         TEST(stream_is_timed_when_it_happened),
         TEST(streamed_write_is_timed_when_it_happened),
         TEST(piece_beyond_what_the_cdb_can_address_is_never_made),
@@ -1525,6 +1785,11 @@ int main(void)
         TEST(read_that_overflows_brings_nothing),
         TEST(residual_of_a_passed_command_reaches_the_host),
         TEST(direction_none_means_no_data),
+        TEST(first_segment_that_failed_tells_whichever_comes_first),
+        TEST(write_behind_a_segment_that_never_went_does_not_count),
+        TEST(task_aborted_is_sent_again_if_that_does_no_harm),
+        TEST(allocation_length_is_a_limit_and_no_phase_error),
+        TEST(segments_of_a_4096_byte_disk_are_where_they_belong),
         TEST(busy_for_ever_is_answered_in_time),
         TEST(unit_attention_for_ever_is_answered_in_time),
         TEST(session_lost_again_and_again_is_answered_in_time),
@@ -1537,6 +1802,10 @@ int main(void)
         TEST(command_that_is_not_read_only_runs_alone),
         TEST(aborted_write_is_an_orphan_that_holds_back_overlaps),
         TEST(repeated_read_adopts_its_orphan),
+        TEST(later_command_does_not_overtake_one_that_it_overlaps),
+        TEST(flush_waits_for_writes_and_not_for_reads),
+        TEST(read_adopted_twice_leaves_nothing_behind),
+        TEST(aborted_command_is_never_completed),
         TEST(orphan_older_than_10_s_costs_the_session),
         TEST(more_than_8_orphans_cost_the_session),
         TEST(orphan_that_gets_a_unit_attention_is_not_lost_on_us),
