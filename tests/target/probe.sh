@@ -29,6 +29,7 @@ trap 'cleanup; exit 130' INT TERM
 fake()
 {
     local tries=0
+    : >"$work/fake-$1"
     "$BUILD/tests/target/fake" "$@" >"$work/fake-$1" &
     fakes+=($!)
     until fake_port=$(head -n 1 "$work/fake-$1") && [ -n "$fake_port" ]; do
