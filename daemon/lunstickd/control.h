@@ -13,7 +13,7 @@
 
 #define CONTROL_CLIENTS       4
 #define CONTROL_REQUEST_BYTES 256
-#define CONTROL_ANSWER_BYTES  65536
+#define CONTROL_ANSWER_BYTES  131072
 #define CONTROL_SECONDS       5
 
 struct control;
@@ -28,7 +28,6 @@ struct control_client {
 };
 
 struct control {
-    struct loop *loop;
     struct loop_watch listener;
     struct control_client clients[CONTROL_CLIENTS];
     const struct control_client *answered; /* whose the answer is now */

@@ -13,7 +13,7 @@
 #include "initiator/session.h"
 
 /* Enough for the longest answer, text or JSON, with all LUNs. */
-#define STATUS_BYTES 65536
+#define STATUS_BYTES 131072
 
 struct status_lun {
     const struct address *address;
