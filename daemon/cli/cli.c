@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli.h"
 
+#include "daemon/lunstickd/resolver.h"
 #include "verbs.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -156,18 +155,11 @@ bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **
 
 /* ---- names ---- */
 
-/* Of the process that may be stopped: "+ADDRESS" or "-REASON" into the pipe. */
 static _Noreturn void resolve_and_exit(const char *host, int fd)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *list = NULL;
-    char numeric[128], text[192];
-    int rc = getaddrinfo(host, NULL, &hints, &list);
+    char text[RESOLVER_TEXT_BYTES];
 
-    if (rc == 0)
-        rc = getnameinfo(list->ai_addr, list->ai_addrlen, numeric, sizeof(numeric), NULL, 0,
-                         NI_NUMERICHOST);
-    snprintf(text, sizeof(text), "%c%s", rc ? '-' : '+', rc ? gai_strerror(rc) : numeric);
+    resolver_look_up(text, host, 0);
     _exit(write(fd, text, strlen(text)) < 0);
 }
 
@@ -186,7 +178,7 @@ static size_t read_in_time(int fd, unsigned seconds, char *text, size_t size)
 bool cli_resolve(const char *host, unsigned seconds, char *numeric, size_t size,
                  char why[CONFIG_WHY_BYTES])
 {
-    char text[192] = "";
+    char text[RESOLVER_TEXT_BYTES] = "";
     int fds[2];
     pid_t pid;
 

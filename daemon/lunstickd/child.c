@@ -407,11 +407,6 @@ static void aio_ready(void *ctx, short revents)
     ffs_port_aio_ready(child->port);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t prepare(void *ctx)
 {
     struct child *child = ctx;
@@ -419,13 +414,13 @@ static uint64_t prepare(void *ctx)
     check_stopped(child);
     uint64_t next_us = control_next_timeout_us(&child->control);
     if (child->stopping)
-        next_us = earlier(next_us, child->stop_by_us);
+        next_us = loop_earlier(next_us, child->stop_by_us);
     for (unsigned i = 0; i < child->lun_count; i++) {
         struct child_lun *l = &child->luns[i];
         l->watch.fd = session_fd(l->session);
         l->watch.events = session_poll_events(l->session);
-        next_us = earlier(next_us, session_next_timeout_us(l->session));
-        next_us = earlier(next_us, lun_next_timeout_us(l->lun));
+        next_us = loop_earlier(next_us, session_next_timeout_us(l->session));
+        next_us = loop_earlier(next_us, lun_next_timeout_us(l->lun));
     }
     return next_us;
 }

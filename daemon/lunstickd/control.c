@@ -105,7 +105,6 @@ static void listener_ready(void *ctx, short revents)
 
 int control_init(struct control *control, struct loop *loop, int listen_fd)
 {
-    control->loop = loop;
     control->answered = NULL;
     control->listener = (struct loop_watch){
         .fd = listen_fd, .events = POLLIN, .ready = listener_ready, .ctx = control};

@@ -41,6 +41,11 @@ struct loop {
 
 uint64_t loop_now_us(void); /* CLOCK_MONOTONIC */
 
+static inline uint64_t loop_earlier(uint64_t a_us, uint64_t b_us)
+{
+    return a_us < b_us ? a_us : b_us;
+}
+
 void loop_init(struct loop *loop, struct deferred_list *deferred, uint64_t (*prepare)(void *ctx),
                void (*timers)(void *ctx), void *ctx);
 /* The watch stays the caller's and is called until it is removed. 0 or -ENOSPC. */

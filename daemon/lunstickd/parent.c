@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -63,6 +64,7 @@ struct parent {
     bool child_ran; /* one reached its loop */
     bool bound;
     bool bound_once;
+    char bind_fault[GADGET_WHY_BYTES];              /* the last one that was logged */
     uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */
     uint32_t restart_ms;
     bool stopping;
@@ -268,9 +270,12 @@ static void bind_gadget(struct parent *p)
     if (gadget_bind(p->gadget, why) == GADGET_OK) {
         p->bound = true;
         p->bound_once = true;
+        p->bind_fault[0] = 0;
         log_printf(LUN_LOG_INFO, "the disk is on the USB port (%s)", gadget_udc(p->gadget));
     } else {
-        log_text(LUN_LOG_ERROR, why);
+        bool news = strcmp(why, p->bind_fault) != 0;
+        memcpy(p->bind_fault, why, sizeof p->bind_fault);
+        log_text(news ? LUN_LOG_ERROR : LUN_LOG_DEBUG, why);
         if (!p->bound_once)
             finish(p, 1);
         p->bind_at_us = loop_now_us() + BIND_RETRY_MS * 1000ULL;
@@ -402,17 +407,12 @@ static void signal_ready(void *ctx, short revents)
         stop(p);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t prepare(void *ctx)
 {
     struct parent *p = ctx;
-    uint64_t next_us = earlier(p->bind_at_us, earlier(p->restart_at_us, p->kill_at_us));
+    uint64_t next_us = loop_earlier(p->bind_at_us, loop_earlier(p->restart_at_us, p->kill_at_us));
     for (unsigned i = 0; i < p->config->lun_count; i++)
-        next_us = earlier(next_us, p->luns[i].resolver.deadline_us);
+        next_us = loop_earlier(next_us, p->luns[i].resolver.deadline_us);
     return next_us;
 }
 
@@ -510,6 +510,7 @@ static int set_up(struct parent *p)
         log_text(LUN_LOG_ERROR, "must be started by root: it makes the USB gadget (try sudo)");
         return 2;
     }
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file holds a secret */
     if (!check_secrets(config))
         return 2;
     int rc = notify_open();

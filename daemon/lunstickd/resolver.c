@@ -16,9 +16,9 @@
 #define RESOLVE_SECONDS 5
 #define ADDRESSES_MAX   64
 
-/* ---- the process of one request: writes "+address" or "-reason" ---- */
+/* ---- the process of one request ---- */
 
-static void resolve(char out[RESOLVER_TEXT_BYTES], const char *host, uint32_t attempt)
+void resolver_look_up(char out[RESOLVER_TEXT_BYTES], const char *host, uint32_t attempt)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *list = NULL;
@@ -53,7 +53,7 @@ static _Noreturn void helper_main(const struct resolver *r, int pipe_fd, const c
     if (dup2(pipe_fd, 3) == 3) {
         sandbox_close_from(4);
         if (getuid() != 0 || sandbox_enter(r->uid, r->gid, NULL) == 0)
-            resolve(out, host, attempt);
+            resolver_look_up(out, host, attempt);
         if (write(3, out, strlen(out)) < 0)
             _exit(1);
     }
@@ -97,7 +97,6 @@ static void answer_ready(void *ctx, short revents)
 
 int resolver_init(struct resolver *r, struct loop *loop, uid_t uid, gid_t gid)
 {
-    r->loop = loop;
     r->uid = uid;
     r->gid = gid;
     r->pid = 0;

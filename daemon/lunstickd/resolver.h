@@ -15,7 +15,6 @@
 #define RESOLVER_TEXT_BYTES 192
 
 struct resolver {
-    struct loop *loop;
     struct loop_watch watch;
     pid_t pid;            /* 0: no process, or it was waited for */
     uint64_t deadline_us; /* LOOP_NEVER: no request is under way */
@@ -27,6 +26,9 @@ struct resolver {
     void (*done)(void *ctx, const char *numeric, const char *why);
     void *ctx;
 };
+
+/* What the process does: "+ADDRESS" or "-REASON" into `out`, however long it takes. */
+void resolver_look_up(char out[RESOLVER_TEXT_BYTES], const char *host, uint32_t attempt);
 
 /* The caller has set done and ctx. 0 or -errno. */
 int resolver_init(struct resolver *r, struct loop *loop, uid_t uid, gid_t gid);

@@ -50,9 +50,14 @@ signals_at_every_moment() {
     in_guest <<'END'
 for signal in INT TERM HUP; do
     for ms in 0 5 10 15 20 25 30 40 50 60 80 100 150 300 1000; do
-        daemon; usleep $((ms * 1000))
+        daemon
+        # A shell starts what is in the background with SIGINT ignored; and a
+        # terminal sends it to all.
+        [ $signal != INT ] || until_true "a child" another ""
+        usleep $((ms * 1000))
+        if [ $signal = INT ]; then kill -INT $(parent) $(child); else kill -$signal $(parent); fi
         # before the first instruction of ours it dies of it
-        kill -$signal $(parent); status=0; wait $(parent) || status=$?
+        status=0; wait $(parent) || status=$?
         [ $status -eq 0 ] || [ ! -s /run/lunstickd.log ] || { echo "$signal $ms: $status"; cat /run/lunstickd.log; exit 1; }
         if grep -iE 'error|warning' /run/lunstickd.log; then echo "at $ms ms, $signal"; exit 1; fi
         nothing_left "$signal $ms"
@@ -117,6 +122,20 @@ kill $(parent); until_true "its end" gone; nothing_left "a full log"
 END
 }
 
+# What has held a secret leaves no core file, whatever the machine's settings.
+no_core_files() {
+    afresh || true
+    in_guest <<'END'
+mkdir -p /run/cores; echo /run/cores/%p >/proc/sys/kernel/core_pattern; ulimit -c unlimited
+sh -c 'kill -SEGV $$' || true
+[ "$(ls /run/cores | wc -l)" -eq 1 ]; rm /run/cores/*
+daemon; disk
+old=$(child); kill -SEGV $old; until_true "another child" another $old
+kill -SEGV $(parent); until_true "the child ends with its parent" gone
+[ -z "$(ls /run/cores)" ]
+END
+}
+
 waits_without_work() {
     afresh || true
     in_guest <<'END'
@@ -135,4 +154,5 @@ test_case "rough: killed at every moment of the start, it leaves nothing behind"
 test_case "rough: children killed as they come up: the disk comes back" children_killed_as_they_come_up
 test_case "rough: no standard files, SIGCHLD ignored" without_standard_files
 test_case "rough: a log that nobody reads stops nothing" log_nobody_reads
+test_case "rough: no core file of parent or child" no_core_files
 test_case "rough: waiting costs next to nothing" waits_without_work
