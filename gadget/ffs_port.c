@@ -200,10 +200,10 @@ static int ffs_submit(struct usb_port *usb, struct usb_req *req)
     q->count++;
     req->generation = port->generation;
     req->busy = true;
-    if (req->endpoint == USB_IN)
-        port->stats.last_in_buf = req->buf;
-    else
-        port->stats.last_out_buf = req->buf;
+    const void **last =
+        req->endpoint == USB_IN ? &port->stats.last_in_buf : &port->stats.last_out_buf;
+    if (req->length_bytes > BULK_MAX_PACKET_SUPER)
+        *last = req->buf;
     return 0;
 }
 

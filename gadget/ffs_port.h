@@ -51,7 +51,8 @@ int ffs_port_aio_fd(const struct ffs_port *port);
 void ffs_port_ep0_ready(struct ffs_port *port); /* polls before each read */
 void ffs_port_aio_ready(struct ffs_port *port); /* reaps the ring in order */
 
-/* For `status` and tests: the last io_submit() buffer per direction. */
+/* For `status` and tests: the last io_submit() buffer per direction that is
+ * longer than any packet: of data, not of a CBW or CSW. */
 struct ffs_port_stats {
     uint64_t in_bytes, out_bytes;
     uint64_t stale; /* completions of an older generation */

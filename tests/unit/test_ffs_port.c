@@ -351,8 +351,25 @@ static void a_request_goes_to_its_endpoint_with_its_own_buffer(void **state)
     assert_int_equal(kernel.queued[1]->aio_fildes, EP_OUT);
     assert_int_equal(kernel.queued[1]->aio_lio_opcode, IO_CMD_PREAD);
     assert_ptr_equal(kernel.queued[0]->u.c.buf, buffer);
-    assert_ptr_equal(ffs_port_stats(port)->last_in_buf, buffer);
     assert_true(reqs[0].busy && reqs[1].busy);
+}
+
+static void the_last_buffers_of_data_are_told_and_not_those_of_a_wrapper(void **state)
+{
+    static uint8_t data[2][4096];
+
+    (void)state;
+    enable();
+    for (unsigned i = 0; i < 2; i++) {
+        reqs[i] = (struct usb_req){
+            .endpoint = i == 0 ? USB_IN : USB_OUT, .buf = data[i], .length_bytes = sizeof(data[i])};
+        assert_int_equal(usb->ops->submit(usb, &reqs[i]), 0);
+        assert_ptr_equal(kernel.queued[i]->u.c.buf, data[i]);
+    }
+    assert_int_equal(submit(2, USB_IN), 0);
+    assert_int_equal(submit(3, USB_OUT), 0);
+    assert_ptr_equal(ffs_port_stats(port)->last_in_buf, data[0]);
+    assert_ptr_equal(ffs_port_stats(port)->last_out_buf, data[1]);
 }
 
 static void completions_carry_bytes_or_the_error(void **state)
@@ -572,6 +589,7 @@ int main(void)
         TEST(unbind_disables_once),
         TEST(a_disable_also_ends_a_suspend),
         TEST(a_request_goes_to_its_endpoint_with_its_own_buffer),
+        TEST(the_last_buffers_of_data_are_told_and_not_those_of_a_wrapper),
         TEST(completions_carry_bytes_or_the_error),
         TEST(requests_of_one_endpoint_complete_in_their_order),
         TEST(a_disabled_endpoint_is_a_shutdown),
