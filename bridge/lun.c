@@ -73,7 +73,7 @@ void cmd_settle(struct cmd *cmd)
         return;
     if (cmd->failed) {
         free_waiting_segments(cmd);
-        if (!segment_any(cmd, SCSI_OWNER_BACKEND))
+        if (!segment_at_backend(cmd))
             cmd_end(cmd);
         return;
     }
@@ -321,8 +321,8 @@ void lun_submit(struct lun *lun, struct lun_cmd *pub)
 
 /* ---- the queue ---- */
 
-/* A queued command may go unless an earlier queued one conflicts with it. */
-static bool cmd_overtakes(const struct cmd *cmd)
+/* A queued command does not overtake an earlier one that conflicts with it. */
+static bool cmd_would_overtake(const struct cmd *cmd)
 {
     const struct lun *lun = cmd->lun;
     for (unsigned i = 0; i < LUN_CMDS; i++) {
@@ -336,7 +336,7 @@ static bool cmd_overtakes(const struct cmd *cmd)
 
 static void cmd_run(struct cmd *cmd)
 {
-    if (cmd->state == CMD_QUEUED && !cmd_overtakes(cmd)) {
+    if (cmd->state == CMD_QUEUED && !cmd_would_overtake(cmd)) {
         cmd->order_slot = order_enter(&cmd->lun->order, cmd->span);
         if (cmd->order_slot != ORDER_NONE) {
             cmd->state = CMD_RUNNING;
@@ -610,6 +610,8 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
 {
     struct lun *lun = p->ctx;
     struct backend *backend = lun->config.backend;
+    if (!lun->link_up)
+        return; /* the session was dropped meanwhile */
     lun->probe_since_us = 0;
     if (fault) {
         backend->ops->reject(backend, severity, fault);
@@ -700,16 +702,6 @@ static uint64_t retry_us(const struct lun *lun)
     return at;
 }
 
-/* Until when the session may keep its orphans; LUN_NEVER_US: there is none. */
-static uint64_t orphans_until_us(const struct lun *lun)
-{
-    uint64_t oldest_us;
-    unsigned orphans = segment_orphans(lun, &oldest_us);
-    if (orphans > LUN_ORPHANS_MAX)
-        return 0;
-    return orphans > 0 ? oldest_us + LUN_ORPHAN_AGE_US : LUN_NEVER_US;
-}
-
 uint64_t lun_next_timeout_us(const struct lun *lun)
 {
     uint64_t at = LUN_NEVER_US;
@@ -718,7 +710,7 @@ uint64_t lun_next_timeout_us(const struct lun *lun)
     if (lun->accepted)
         at = min_us(at, retry_us(lun));
     if (lun->link_up)
-        at = min_us(at, orphans_until_us(lun));
+        at = min_us(at, segment_orphans_until_us(lun));
     if (lun->probe_since_us != 0)
         at = min_us(at, lun->probe_since_us + LUN_PROBE_TIME_US);
     return at;
@@ -740,7 +732,7 @@ void lun_run_timeouts(struct lun *lun)
         if (cmd_deadline_us(&lun->cmds[i]) <= now)
             cmd_expire(&lun->cmds[i]);
 
-    if (lun->link_up && orphans_until_us(lun) <= now)
+    if (lun->link_up && segment_orphans_until_us(lun) <= now)
         drop_session(lun, "the target leaves commands unanswered");
     else if (lun->probe_since_us != 0 && now - lun->probe_since_us >= LUN_PROBE_TIME_US)
         drop_session(lun, "the target did not answer the probe within 10 s");

@@ -46,7 +46,7 @@ struct lun_config {
     struct pool *pool;
     uint64_t (*now_us)(void); /* monotonic; virtual in tests */
     void (*log)(enum lun_log_level level, const char *text);
-    /* A disk was accepted for the first time, changed, or lost (NULL: session down). */
+    /* A disk was accepted for the first time, or another one, or its size changed. */
     void (*disk_changed)(void *ctx, const struct disk_identity *disk);
     void *disk_changed_ctx;
     /* How long one command may keep the host waiting, all its waits together;

@@ -38,7 +38,7 @@ struct segment {
     struct order_span span; /* what it touches at the target */
     int order_slot;         /* of an orphan; else its command's covers it */
     uint64_t orphaned_us;   /* since when the host waits for it no longer; 0: never was one */
-    uint64_t not_before_us; /* LUN: a pause before it goes again */
+    uint64_t not_before_us; /* LUN: it pauses until then; 0: it may go */
     bool repeated;          /* it was at the target before */
     bool adoptable;         /* of an orphan: a READ of the disk that the host sees */
     struct backend_cmd backend;
@@ -128,8 +128,8 @@ void segment_abandon_all(struct cmd *cmd);
 void segment_disown_orphans(struct lun *lun);
 /* The first segment that covers `at_bytes`, or NULL. */
 struct segment *segment_at(const struct cmd *cmd, uint32_t at_bytes);
-bool segment_any(const struct cmd *cmd, enum scsi_owner owner);
-/* Orphans: how many, and since when the oldest is one (LUN_NEVER_US: none). */
-unsigned segment_orphans(const struct lun *lun, uint64_t *oldest_us);
+bool segment_at_backend(const struct cmd *cmd);
+/* Until when the session may keep its orphans; LUN_NEVER_US: there is none. */
+uint64_t segment_orphans_until_us(const struct lun *lun);
 
 #endif

@@ -63,7 +63,6 @@ struct scsi_outcome {
 
 /* The move from one owner to the next; asserts the one it leaves. */
 void scsi_owner_move(enum scsi_owner *owner, enum scsi_owner from, enum scsi_owner to);
-const char *scsi_owner_name(enum scsi_owner owner);
 
 /* Sets CHECK CONDITION and fixed-format sense data. */
 void scsi_outcome_check(struct scsi_outcome *outcome, struct sense_code code);

@@ -164,7 +164,7 @@ void segment_submit(struct segment *s)
 {
     struct lun *lun = s->lun;
     struct backend *backend = lun->config.backend;
-    if (!lun->accepted || s->not_before_us > lun_now(lun))
+    if (!lun->accepted || s->not_before_us != 0)
         return;
     s->backend.result = BACKEND_DONE;
     s->backend.outcome.status = SCSI_STATUS_CODE_GOOD;
@@ -233,27 +233,27 @@ struct segment *segment_at(const struct cmd *cmd, uint32_t at_bytes)
     return NULL;
 }
 
-bool segment_any(const struct cmd *cmd, enum scsi_owner owner)
+bool segment_at_backend(const struct cmd *cmd)
 {
     for (const struct segment *s = cmd->segments; s; s = s->next)
-        if (s->owner == owner)
+        if (s->owner == SCSI_OWNER_BACKEND)
             return true;
     return false;
 }
 
-unsigned segment_orphans(const struct lun *lun, uint64_t *oldest_us)
+uint64_t segment_orphans_until_us(const struct lun *lun)
 {
     unsigned count = 0;
-    *oldest_us = LUN_NEVER_US;
+    uint64_t until_us = LUN_NEVER_US;
     for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
         const struct segment *s = &lun->segments[i];
         if (s->owner != SCSI_OWNER_BACKEND || s->cmd)
             continue;
         count++;
-        if (s->orphaned_us < *oldest_us)
-            *oldest_us = s->orphaned_us;
+        if (s->orphaned_us + LUN_ORPHAN_AGE_US < until_us)
+            until_us = s->orphaned_us + LUN_ORPHAN_AGE_US;
     }
-    return count;
+    return count > LUN_ORPHANS_MAX ? 0 : until_us;
 }
 
 /* The command fails here, with the target's outcome or one of ours. */

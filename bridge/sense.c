@@ -11,7 +11,6 @@ const struct sense_code sense_invalid_opcode = {0x5, 0x20, 0x00};
 const struct sense_code sense_lba_out_of_range = {0x5, 0x21, 0x00};
 const struct sense_code sense_invalid_field = {0x5, 0x24, 0x00};
 const struct sense_code sense_reservation_conflict = {0x5, 0x2c, 0x09};
-const struct sense_code sense_lun_not_supported = {0x5, 0x25, 0x00};
 const struct sense_code sense_medium_changed = {0x6, 0x28, 0x00};
 const struct sense_code sense_capacity_changed = {0x6, 0x2a, 0x09};
 const struct sense_code sense_write_protected = {0x7, 0x27, 0x00};

@@ -41,7 +41,6 @@ extern const struct sense_code sense_invalid_opcode;       /* 05/20/00 */
 extern const struct sense_code sense_lba_out_of_range;     /* 05/21/00 */
 extern const struct sense_code sense_invalid_field;        /* 05/24/00 */
 extern const struct sense_code sense_reservation_conflict; /* 05/2C/09 */
-extern const struct sense_code sense_lun_not_supported;    /* 05/25/00 */
 extern const struct sense_code sense_medium_changed;       /* 06/28/00 */
 extern const struct sense_code sense_capacity_changed;     /* 06/2A/09 */
 extern const struct sense_code sense_write_protected;      /* 07/27/00 */

@@ -1670,6 +1670,33 @@ static void probe_waits_for_room_in_the_session(void **state)
     lun_release(b.lun, flush);
 }
 
+static void probe_that_ends_in_a_dropped_session_accepts_nothing(void **state)
+{
+    (void)state;
+    struct note first, second;
+    b.ram.hold_data = true;
+    struct lun_cmd *read =
+        bench_cmd(&b, &first, rw10(OP_READ_10, 0, 9 * 128), 10, SCSI_DIR_IN, 9 * 64 * KIB);
+    bench_settle(&b);
+    b.ram.pending_attention = (struct sense_code){SENSE_UNIT_ATTENTION, 0x3f, 0x0e};
+    b.ram.hold_from = b.ram.seen_count + 2; /* the flush goes, the new probe does not */
+    struct lun_cmd *flush = bench_cmd(&b, &second, sync10, 10, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    lun_abort(b.lun, read);
+    lun_release(b.lun, read);
+    lun_run_timeouts(b.lun);
+    assert_int_equal(b.ram.drops, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(b.ram.accepts, 1);
+    assert_false(lun_stats(b.lun)->session_up);
+    ram_lose(&b.ram, "dropped");
+    b.ram.hold_data = false;
+    bench_up(&b);
+    assert_int_equal(second.complete, 1);
+    lun_release(b.lun, flush);
+}
+
 static void page_that_fails_for_a_moment_is_no_other_disk(void **state)
 {
     (void)state;
@@ -1816,6 +1843,7 @@ int main(void)
         TEST(busy_target_is_probed_on),
         TEST(disk_that_changes_under_the_probe_is_probed_again),
         TEST(probe_waits_for_room_in_the_session),
+        TEST(probe_that_ends_in_a_dropped_session_accepts_nothing),
         TEST(page_that_fails_for_a_moment_is_no_other_disk),
         TEST(session_that_ends_in_the_probe_is_probed_from_the_start),
         TEST(nothing_is_timed_when_nothing_waits),
