@@ -89,7 +89,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
     return verb->run(argc, argv);
 }
 
-int cli_main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_help();
@@ -108,6 +108,15 @@ int cli_main(int argc, char **argv)
             return run_verb(&verbs[i], argc - 1, argv + 1);
     }
     return unknown_verb(argv[1]);
+}
+
+int cli_main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+
+    if (status == CLI_OK && (fflush(stdout) || ferror(stdout)))
+        return cli_fail("lunstick", CLI_TRANSIENT, "the output: %s", strerror(errno));
+    return status;
 }
 
 static bool unknown_option(const char *program, const char *word, const struct cli_flag *flags)

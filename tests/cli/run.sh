@@ -118,6 +118,7 @@ t "secret without a user (probe)" 2 'no CHAP user' "$cli" probe --secret-file "$
 t "unknown verb names the nearest" 2 '^lunstick: unknown verb sattus; did you mean status\?$' "$cli" sattus
 t "no verb" 2 '^Usage: lunstick VERB' "$cli"
 t "lunstick help" 0 '^  lunstick probe ' "$cli" help
+t "output that cannot be written is no success" 1 '^lunstick: the output: No space' sh -c "'$cli' help >/dev/full"
 t "unknown option of a verb" 2 '^lunstick status: unknown option --jsno; did you mean --json\?$' "$cli" status --jsno
 t "status of a daemon that does not run" 1 '^lunstick status: no daemon no-such-one runs' "$cli" status no-such-one
 t "status of a name that is none" 2 "no daemon's name" "$cli" status ../x
