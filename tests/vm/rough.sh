@@ -122,6 +122,23 @@ kill $(parent); until_true "its end" gone; nothing_left "a full log"
 END
 }
 
+stopped_in_the_middle_of_io() {
+    afresh || true
+    in_guest <<'END'
+for signal in TERM INT; do for way in read write; do
+    daemon; disk
+    if [ $way = read ]; then io='if=/dev/sda of=/dev/null iflag=direct'; else io='if=/dev/zero of=/dev/sda oflag=direct'; fi
+    (while dd $io bs=64k 2>/dev/null; do :; done) & sleep 0.5
+    kill -$signal $(parent) $([ $signal = TERM ] || child)
+    status=0; wait $(parent) || status=$?
+    [ $status -eq 0 ] || { echo "$signal $way: $status"; cat /run/lunstickd.log; exit 1; }
+    if grep -iE 'error|warning' /run/lunstickd.log; then echo "$signal $way"; exit 1; fi
+    nothing_left "$signal $way"
+    until_true "no disk" [ ! -e /sys/block/sda ]
+done; done
+END
+}
+
 # What has held a secret leaves no core file, whatever the machine's settings.
 no_core_files() {
     afresh || true
@@ -154,5 +171,6 @@ test_case "rough: killed at every moment of the start, it leaves nothing behind"
 test_case "rough: children killed as they come up: the disk comes back" children_killed_as_they_come_up
 test_case "rough: no standard files, SIGCHLD ignored" without_standard_files
 test_case "rough: a log that nobody reads stops nothing" log_nobody_reads
+test_case "rough: stopped in the middle of the host's I/O" stopped_in_the_middle_of_io
 test_case "rough: no core file of parent or child" no_core_files
 test_case "rough: waiting costs next to nothing" waits_without_work
