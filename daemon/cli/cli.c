@@ -162,6 +162,18 @@ bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **
     return true;
 }
 
+bool cli_name_args(int argc, char **argv, const struct cli_flag *flags, const char **name)
+{
+    if (!cli_args(argc, argv, flags, name))
+        return false;
+    if (!*name)
+        *name = "lunstick";
+    if (config_name_valid(*name))
+        return true;
+    cli_fail(argv[0], CLI_WRONG, "%s is no daemon's name: 1 to 32 of a-z, 0-9 and -", *name);
+    return false;
+}
+
 /* ---- names ---- */
 
 static _Noreturn void resolve_and_exit(const char *host, int fd)

@@ -15,13 +15,8 @@ int cli_cleanup(int argc, char **argv)
     bool busy = false, had_dir;
     int removed;
 
-    if (!cli_args(argc, argv, flags, &name))
+    if (!cli_name_args(argc, argv, flags, &name))
         return CLI_WRONG;
-    if (!name)
-        name = "lunstick";
-    if (!config_name_valid(name))
-        return cli_fail(argv[0], CLI_WRONG, "%s is no daemon's name: 1 to 32 of a-z, 0-9 and -",
-                        name);
     if (geteuid() != 0)
         return cli_fail(argv[0], CLI_WRONG, "only root may do that; run: sudo lunstick cleanup %s",
                         name);

@@ -105,13 +105,8 @@ int cli_status(int argc, char **argv)
     const struct cli_flag flags[] = {{"json", &json}, {NULL, NULL}};
     int fd, error;
 
-    if (!cli_args(argc, argv, flags, &name))
+    if (!cli_name_args(argc, argv, flags, &name))
         return CLI_WRONG;
-    if (!name)
-        name = "lunstick";
-    if (!config_name_valid(name))
-        return cli_fail(argv[0], CLI_WRONG, "%s is no daemon's name: 1 to 32 of a-z, 0-9 and -",
-                        name);
     fd = connect_daemon(name);
     if (fd < 0)
         return explain(argv[0], name, -fd);

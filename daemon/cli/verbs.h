@@ -20,6 +20,8 @@ struct cli_flag {
     bool *set;
 };
 bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **operand);
+/* The same where the operand is a daemon's name; "lunstick" without one. */
+bool cli_name_args(int argc, char **argv, const struct cli_flag *flags, const char **name);
 
 /* "PROGRAM: ..." on stderr. Returns `status`. */
 int cli_fail(const char *program, int status, const char *format, ...)
