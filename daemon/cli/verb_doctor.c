@@ -94,12 +94,16 @@ static void check_overlay(struct doctor *d)
     }
 }
 
-static void check_gadget(struct doctor *d, const char *udc)
+/* A UDC that our own daemon holds is as it should be. */
+static void check_gadget(struct doctor *d, const struct daemon_config *config)
 {
-    char why[GADGET_WHY_BYTES] = "";
-    enum gadget_error error = gadget_check(udc, why);
+    char why[GADGET_WHY_BYTES] = "", own[64];
+    enum gadget_error error = gadget_check(config->udc[0] ? config->udc : NULL, why);
+    int length = snprintf(own, sizeof(own), "by the gadget %s", config->name);
+    const char *at = error == GADGET_UDC_BUSY ? strstr(why, own) : NULL;
+    bool ours = at && (!at[length] || at[length] == ',');
 
-    finding(d, error == GADGET_OK, "USB device", "%s", why);
+    finding(d, ours || error == GADGET_OK, "USB device", "%s", why);
 }
 
 /* The firmware's bits, of now (0) and since boot (16). */
@@ -230,7 +234,7 @@ int cli_doctor(int argc, char **argv)
             return result == OPTIONS_DONE ? CLI_OK : CLI_WRONG;
     }
     check_overlay(&d);
-    check_gadget(&d, config.udc[0] ? config.udc : NULL);
+    check_gadget(&d, &config);
     check_power(&d);
     check_installation(&d, &config);
     for (unsigned i = 0; i < config.lun_count; i++)

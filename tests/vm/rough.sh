@@ -122,6 +122,18 @@ kill $(parent); until_true "its end" gone; nothing_left "a full log"
 END
 }
 
+doctor_knows_its_own_daemon() {
+    afresh || true
+    in_guest <<'END'
+daemon --udc dummy_udc.0; disk
+lunstick doctor --udc dummy_udc.0 $URL >/run/doctor || true
+cat /run/doctor; grep '^ok.*dummy_udc.0 is in use by the gadget lunstick' /run/doctor
+lunstick doctor --name lunstic --udc dummy_udc.0 $URL >/run/doctor || true
+cat /run/doctor; grep '^FIX.*dummy_udc.0 is in use by the gadget lunstick' /run/doctor
+kill $(parent); until_true "its end" gone
+END
+}
+
 stopped_in_the_middle_of_io() {
     afresh || true
     in_guest <<'END'
@@ -171,6 +183,7 @@ test_case "rough: killed at every moment of the start, it leaves nothing behind"
 test_case "rough: children killed as they come up: the disk comes back" children_killed_as_they_come_up
 test_case "rough: no standard files, SIGCHLD ignored" without_standard_files
 test_case "rough: a log that nobody reads stops nothing" log_nobody_reads
+test_case "rough: doctor finds nothing wrong with a UDC that its own daemon holds" doctor_knows_its_own_daemon
 test_case "rough: stopped in the middle of the host's I/O" stopped_in_the_middle_of_io
 test_case "rough: no core file of parent or child" no_core_files
 test_case "rough: waiting costs next to nothing" waits_without_work
