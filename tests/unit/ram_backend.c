@@ -119,9 +119,11 @@ static void copy_in(struct backend_cmd *cmd, const uint8_t *data, uint32_t bytes
 static void copy_out(struct backend_cmd *cmd, uint8_t *data)
 {
     uint32_t done = 0;
-    for (int i = 0; i < cmd->iov_count; i++) {
-        memcpy(data + done, cmd->iov[i].iov_base, cmd->iov[i].iov_len);
-        done += (uint32_t)cmd->iov[i].iov_len;
+    for (int i = 0; i < cmd->iov_count && done < cmd->length_bytes; i++) {
+        uint32_t left = cmd->length_bytes - done;
+        uint32_t n = cmd->iov[i].iov_len < left ? (uint32_t)cmd->iov[i].iov_len : left;
+        memcpy(data + done, cmd->iov[i].iov_base, n);
+        done += n;
     }
     cmd->outcome.moved_bytes = done;
 }
@@ -217,6 +219,17 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
     }
 }
 
+/* Whole blocks, if it is that much. */
+static void execute_half(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    uint32_t length_bytes = cmd->length_bytes;
+    bool blocks = length_bytes >= RAM_BLOCK_BYTES;
+    cmd->length_bytes =
+        blocks ? length_bytes / 2 / RAM_BLOCK_BYTES * RAM_BLOCK_BYTES : length_bytes / 2;
+    execute(ram, cmd);
+    cmd->length_bytes = length_bytes;
+}
+
 static bool is_data(const struct backend_cmd *cmd)
 {
     struct op op;
@@ -282,9 +295,10 @@ void ram_turn(struct ram_backend *ram)
         } else if (shall_fail(ram, number)) {
             fail(ram, cmd);
         } else {
-            execute(ram, cmd);
             if (ram->short_number && number == ram->short_number)
-                cmd->outcome.moved_bytes /= 2;
+                execute_half(ram, cmd);
+            else
+                execute(ram, cmd);
             if (ram->recover_number && number == ram->recover_number)
                 scsi_outcome_check(&cmd->outcome, recovered);
             cmd->outcome.phase_error = ram->over_number && number == ram->over_number;
