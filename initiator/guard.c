@@ -54,9 +54,12 @@ bool guard_overwritten(const struct iovec *iov, int count, uint64_t mark, uint32
             end = next_end(end, iov[i].iov_len);
             if (end > left)
                 break;
-            if (end - begin >= MARK_BYTES &&
-                memcmp(base + end - MARK_BYTES, &mark, MARK_BYTES) == 0)
-                return false;
+            if (end - begin >= MARK_BYTES) {
+                uint64_t found;
+                memcpy(&found, base + end - MARK_BYTES, MARK_BYTES);
+                if (found == mark)
+                    return false;
+            }
         }
         left -= left < iov[i].iov_len ? left : iov[i].iov_len;
     }

@@ -80,3 +80,6 @@ if wanted valgrind "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
     export TARGET_SESSIONS=$sessions
     check "no leak in $sessions sessions of 100 commands (valgrind)" no_leak
 fi
+if wanted zero_copy "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
+    "$here/zero_copy.sh"
+fi

@@ -45,6 +45,7 @@ static struct {
 static _Alignas(4096) uint8_t arena[SLICES * POOL_SLICE_BYTES];
 static uint8_t data[262144];
 static uint8_t copy[262144];
+static uint32_t segment_bytes; /* 0: the default */
 
 static void on_log(enum lun_log_level level, const char *text)
 {
@@ -117,7 +118,8 @@ static void plug_in(const char *name)
                                     .pool = &line.pool,
                                     .now_us = bench_now_us,
                                     .log = on_log,
-                                    .answer_within_ms = ANSWER_MS};
+                                    .answer_within_ms = ANSWER_MS,
+                                    .segment_bytes = segment_bytes};
 
     bench_prepare(name);
     memset(&line, 0, sizeof(line));
@@ -384,6 +386,38 @@ static void writes_use_one_buffer_from_usb_to_network(void **state)
     assert_true(among(line.out_buffers, line.outs, session_stats(line.session)->last_iov_base));
 }
 
+/* What zero_copy.sh counts the instructions of: N_TRANSFERS writes and as many
+ * reads of ZERO_COPY_BYTES, each in one segment, whatever its size. */
+#define N_TRANSFERS 32
+
+__attribute__((noinline)) void zero_copy_transfers(uint32_t bytes);
+
+__attribute__((noinline)) void zero_copy_transfers(uint32_t bytes)
+{
+    for (uint32_t i = 0; i < N_TRANSFERS; i++) {
+        assert_int_equal(host_io(true, i * 128, data, bytes), CSW_PASSED);
+        assert_int_equal(host_io(false, i * 128, copy, bytes), CSW_PASSED);
+    }
+}
+
+static void transfers_of_one_segment(void **state)
+{
+    const char *text = getenv("ZERO_COPY_BYTES");
+    uint32_t bytes = text != NULL ? (uint32_t)strtoul(text, NULL, 10) : POOL_SLICE_BYTES;
+    unsigned before;
+
+    (void)state;
+    segment_bytes = POOL_SLICE_BYTES;
+    plug_in("plain");
+    segment_bytes = 0;
+    fill(data, bytes, 41);
+    before = line.tap.log->count;
+    zero_copy_transfers(bytes);
+    assert_memory_equal(copy, data, bytes);
+    assert_int_equal(wire_count(before, 0x28), N_TRANSFERS);
+    assert_int_equal(wire_count(before, 0x2a), N_TRANSFERS);
+}
+
 static void verify_passes_unchanged(void **state)
 {
     const uint8_t cdb[10] = {0x2f, 0x10, 0, 0, 0, 9, 0, 0, 8, 0};
@@ -518,6 +552,7 @@ int main(int argc, char **argv)
         TEST(many_reads_and_writes_keep_their_data),
         TEST(reads_use_one_buffer_from_network_to_usb),
         TEST(writes_use_one_buffer_from_usb_to_network),
+        TEST(transfers_of_one_segment),
         TEST(verify_passes_unchanged),
         TEST(verify_with_bytes_to_compare_passes_unchanged),
         TEST(unmap_passes_unchanged),

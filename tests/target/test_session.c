@@ -768,6 +768,54 @@ static void good_without_data_ends_the_session(void **state)
     fake_target_stop(&fake);
 }
 
+/* The eight bytes that a command's data-in buffer was marked with: what a short
+ * answer left of them. */
+static uint64_t mark_of_an_inquiry(void)
+{
+    const uint8_t cdb[6] = {0x12, 0, 0, 0x20, 0, 0};
+    struct iovec iov = {data, 8192};
+    uint64_t mark;
+
+    memset(data, 0, 8192);
+    assert_int_equal(bench_command(cdb, 6, SCSI_DIR_IN, &iov, 1)->cmd.outcome.status, 0);
+    memcpy(&mark, data + 8192 - 8, 8);
+    assert_int_not_equal(mark, 0);
+    return mark;
+}
+
+/* Whatever of our memory a disk may hold: it is data like any other. */
+static void data_that_hold_marks_of_other_commands_pass(void **state)
+{
+    (void)state;
+    log_in("plain");
+    for (unsigned i = 0; i < 16; i++) {
+        uint64_t mark = mark_of_an_inquiry();
+        for (unsigned at = 0; at < 8192; at += 8)
+            memcpy(data + at, &mark, 8);
+        assert_int_equal(bench_io(true, 16 * i, data, 8192)->cmd.outcome.status, 0);
+        assert_int_equal(bench_io(false, 16 * i, data, 8192)->cmd.result, BACKEND_DONE);
+        for (unsigned at = 0; at < 8192; at += 8)
+            assert_memory_equal(data + at, &mark, 8);
+    }
+    assert_int_equal(session_stats(bench.session)->losses, 0);
+}
+
+static void marks_are_others_with_each_command_and_each_session(void **state)
+{
+    uint64_t marks[8];
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        if (i % 2 == 0)
+            log_in("plain");
+        marks[i] = mark_of_an_inquiry();
+        for (unsigned j = 0; j < i; j++)
+            assert_int_not_equal(marks[i], marks[j]);
+        if (i % 2 == 1)
+            bench_close();
+    }
+}
+
 static void a_residual_longer_than_the_command_ends_the_session(void **state)
 {
     struct fake_target fake;
@@ -943,6 +991,8 @@ int main(int argc, char **argv)
         TEST(stop_with_commands_out_completes_each_once),
         TEST(stop_at_a_frozen_target_is_bounded),
         TEST(good_without_data_ends_the_session),
+        TEST(data_that_hold_marks_of_other_commands_pass),
+        TEST(marks_are_others_with_each_command_and_each_session),
         TEST(a_residual_longer_than_the_command_ends_the_session),
         TEST(an_unknown_status_ends_the_session),
         TEST(check_condition_without_sense_gets_sense),
