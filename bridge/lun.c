@@ -77,9 +77,8 @@ void cmd_settle(struct cmd *cmd)
             cmd_end(cmd);
         return;
     }
-    bool no_data = cmd->want_bytes == 0;
-    if (no_data ? cmd->segments == NULL && cmd->valid_bytes == 0
-                : cmd->valid_bytes == cmd->want_bytes)
+    bool waits = cmd->want_bytes == 0 && cmd->segments;
+    if (cmd->valid_bytes == cmd->want_bytes && !waits)
         cmd_end(cmd);
 }
 
@@ -494,6 +493,21 @@ void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
 
 /* ---- taking, aborting, releasing ---- */
 
+/* Of two changes that the host was not told of, the larger one. */
+static void raise_attention(struct lun *lun, struct sense_code code)
+{
+    if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
+        lun->unit_attention = code;
+}
+
+/* A unit attention on its way to the host that was stopped there is due again. */
+static void raise_again(struct lun *lun, const uint8_t *sense, size_t bytes)
+{
+    struct sense_code code;
+    if (sense_parse(sense, bytes, &code) && code.key == SENSE_UNIT_ATTENTION)
+        raise_attention(lun, code);
+}
+
 struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
 {
     for (unsigned i = 0; i < LUN_CMDS; i++) {
@@ -525,8 +539,11 @@ void lun_abort(struct lun *lun, struct lun_cmd *pub)
     struct cmd *cmd = cmd_of(pub);
     deferred_cancel(lun->config.deferred, &cmd->progress);
     deferred_cancel(lun->config.deferred, &cmd->finish);
+    if (pub->cdb[0] == OP_REQUEST_SENSE && cmd->local && cmd->done_bytes < cmd->valid_bytes)
+        raise_again(lun, cmd->reply.data, cmd->reply.bytes);
     if (pub->owner == SCSI_OWNER_REPLY)
-        return;
+        return; /* what it said is in the kept sense */
+    raise_again(lun, pub->outcome.sense, pub->outcome.sense_bytes);
     segment_abandon_all(cmd);
     cmd->state = CMD_REPLY;
     scsi_owner_move(&pub->owner, SCSI_OWNER_LUN, SCSI_OWNER_REPLY);
@@ -566,6 +583,8 @@ void lun_release(struct lun *lun, struct lun_cmd *pub)
 
 void lun_host_reset(struct lun *lun)
 {
+    if (lun->sense_kept)
+        raise_again(lun, lun->kept_sense.sense, lun->kept_sense.sense_bytes);
     lun->sense_kept = false;
 }
 
@@ -597,13 +616,6 @@ static void fail_all(struct lun *lun)
             cmd_give_up(cmd, sense_medium_changed);
     }
     segment_disown_orphans(lun);
-}
-
-/* Of two changes that the host was not told of, the larger one. */
-static void raise_attention(struct lun *lun, struct sense_code code)
-{
-    if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
-        lun->unit_attention = code;
 }
 
 static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)

@@ -94,7 +94,8 @@ void lun_out_done(struct lun *lun, struct lun_cmd *cmd, uint32_t arrived_bytes);
 void lun_abort(struct lun *lun, struct lun_cmd *cmd);
 void lun_release(struct lun *lun, struct lun_cmd *cmd);
 
-/* Kept sense is dropped, unit attentions stay (bus reset, SAM-5 5.14). */
+/* Bus reset, after lun_abort(): kept sense is dropped, unit attentions stay
+ * (SAM-5 5.14), also one whose sense the host did not fetch. */
 void lun_host_reset(struct lun *lun);
 
 /* Deadlines, retries, orphans' age. Call when now_us() has reached

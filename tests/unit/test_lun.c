@@ -672,6 +672,42 @@ static void host_reset_drops_kept_sense_and_keeps_the_unit_attention(void **stat
     assert_sense(&o, sense_medium_changed);
 }
 
+static void swap_disk(void)
+{
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+}
+
+static void reset_before_the_host_asked_does_not_hide_the_medium_change(void **state)
+{
+    (void)state;
+    swap_disk();
+    struct scsi_outcome o = bench_run(&b, tur, 6, SCSI_DIR_NONE, NULL, 0);
+    assert_sense(&o, sense_medium_changed);
+    lun_host_reset(b.lun);
+    o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_medium_changed);
+}
+
+static void abort_before_the_host_was_told_does_not_hide_the_medium_change(void **state)
+{
+    (void)state;
+    struct note note;
+    const uint8_t sense[6] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    swap_disk();
+    struct lun_cmd *cmd = bench_cmd(&b, &note, tur, 6, SCSI_DIR_NONE, 0);
+    lun_abort(b.lun, cmd);
+    lun_release(b.lun, cmd);
+    cmd = bench_cmd(&b, &note, sense, 6, SCSI_DIR_IN, 18);
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    lun_abort(b.lun, cmd); /* its data were not fetched */
+    lun_release(b.lun, cmd);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_READ_10, 0, 8), 10, SCSI_DIR_IN, data, 4096);
+    assert_sense(&o, sense_medium_changed);
+}
+
 static void reservation_conflict_has_sense_for_the_host_that_asks(void **state)
 {
     (void)state;
@@ -1786,6 +1822,8 @@ int main(void)
         TEST(request_sense_reports_a_pending_unit_attention_once),
         TEST(kept_sense_survives_inquiry_and_no_other_command),
         TEST(host_reset_drops_kept_sense_and_keeps_the_unit_attention),
+        TEST(reset_before_the_host_asked_does_not_hide_the_medium_change),
+        TEST(abort_before_the_host_was_told_does_not_hide_the_medium_change),
         TEST(reservation_conflict_has_sense_for_the_host_that_asks),
         TEST(grown_disk_is_a_capacity_change),
         TEST(growth_does_not_hide_a_medium_change),
