@@ -60,6 +60,21 @@ sense_is_the_targets() {
     same "sense key and ASC" "05 21" "${usb:4:2} ${usb:24:2}"
 }
 
+# one_buffer COMMAND DIRECTION: the address that FunctionFS was given for the
+# command's data is the one that libiscsi was given.
+one_buffer() {
+    local usb iscsi
+    both run "$1"
+    both run 'lunstick status --json' >"$work/status.json"
+    usb=$(jq -r ".usb.last_$2_buf" "$work/status.json")
+    iscsi=$(jq -r .luns[0].session.last_iov_base "$work/status.json")
+    echo "USB $usb, iSCSI $iscsi"
+    [ "$usb" != 0x0 ] && [ "$usb" = "$iscsi" ]
+}
+
+read_uses_one_buffer() { one_buffer 'dd if=/dev/sda of=/dev/null bs=4k count=1 skip=77 iflag=direct' in; }
+write_uses_one_buffer() { one_buffer 'dd if=/dev/zero of=/dev/sda bs=4k count=1 seek=77 oflag=direct' out; }
+
 streams() {
     local first last
     both run '/usr/sbin/tc qdisc add dev eth0 root netem delay 20ms'
@@ -100,6 +115,8 @@ test_case "wire: UNMAP passes byte for byte" unmap_passes
 test_case "wire: WRITE SAME(16) passes byte for byte" write_same_passes
 test_case "wire: an unknown opcode passes byte for byte" unknown_passes
 test_case "wire: the target's sense for an LBA out of range" sense_is_the_targets
+test_case "wire: a READ uses one buffer from network to USB" read_uses_one_buffer
+test_case "wire: a WRITE uses one buffer from USB to network" write_uses_one_buffer
 test_case "wire: a READ streams with 20 ms of delay" streams
 test_case "wire: a WRITE leaves for the target before its last bytes came" write_streams
 test_case "wire: fio verifies mixed block sizes" fio_verifies
