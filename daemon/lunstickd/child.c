@@ -34,6 +34,7 @@
 #define LOGOUT_MS             2000
 #define PARENT_SILENCE_S      10 /* during set-up */
 #define REPEATED_FAULT_LOG_MS 60000
+#define REFUSED_RETRY_MS      5000
 
 struct child;
 
@@ -46,6 +47,8 @@ struct child_lun {
     struct lun *lun;
     struct loop_watch watch;
     bool accepted;     /* a disk was accepted once */
+    bool waited;       /* the target was away before it answered */
+    uint64_t retry_us; /* LOOP_NEVER, or when a session that was refused starts again */
     uint32_t resolves; /* since the last session */
     char portal[64];   /* numeric; empty: not known yet */
     enum session_state last_state;
@@ -150,12 +153,14 @@ static void log_fault(struct child_lun *l, enum lun_log_level level, const char 
 }
 
 /* Before the first acceptance a permanent fault ends the daemon, a transient
- * one only with --once; afterwards nothing does. */
+ * one only with --once; afterwards nothing does. What a target that was away
+ * says at first is not permanent: many listen before their LUNs are there. The
+ * session gives up on its own after such an answer, and is started again. */
 static void session_fault(void *ctx, enum backend_fault fault, const char *why)
 {
     struct child_lun *l = ctx;
     struct child *child = l->child;
-    bool first = !l->accepted && !child->again;
+    bool first = !l->accepted && !l->waited && !child->again;
     if (first && fault == BACKEND_FAULT_PERMANENT) {
         log_text(LUN_LOG_ERROR, why);
         end(child, CHILD_EXIT_PERMANENT);
@@ -165,6 +170,10 @@ static void session_fault(void *ctx, enum backend_fault fault, const char *why)
     } else {
         log_fault(l, LUN_LOG_WARNING, why);
     }
+    if (fault == BACKEND_FAULT_PERMANENT)
+        l->retry_us = loop_now_us() + REFUSED_RETRY_MS * 1000ULL;
+    else
+        l->waited = true;
 }
 
 /* Promise 6: the host sees the gadget when every LUN was accepted once. */
@@ -421,6 +430,7 @@ static uint64_t prepare(void *ctx)
         l->watch.events = session_poll_events(l->session);
         next_us = loop_earlier(next_us, session_next_timeout_us(l->session));
         next_us = loop_earlier(next_us, lun_next_timeout_us(l->lun));
+        next_us = loop_earlier(next_us, l->retry_us);
     }
     return next_us;
 }
@@ -435,6 +445,10 @@ static void timers(void *ctx)
             session_run_timeouts(l->session);
         if (lun_next_timeout_us(l->lun) <= now_us)
             lun_run_timeouts(l->lun);
+        if (l->retry_us <= now_us) {
+            l->retry_us = LOOP_NEVER;
+            session_start(l->session);
+        }
     }
     control_run_timeouts(&child->control);
 }
@@ -544,6 +558,7 @@ static int set_up_luns(struct child *child)
         l->child = child;
         l->index = i;
         l->config = &child->config->luns[i];
+        l->retry_us = LOOP_NEVER;
         l->watch = (struct loop_watch){.fd = -1, .ready = session_ready, .ctx = l};
         int rc = expect(child, PRIVSEP_SECRETS, &msg);
         if (rc < 0)

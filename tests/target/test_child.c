@@ -380,6 +380,41 @@ static void names_are_resolved_by_the_parent(void **state)
     assert_true(heard(b, PRIVSEP_BIND, &msg));
 }
 
+/* Its answer to the next RESOLVE, whose number is `number` or more. */
+static void resolve(struct bench *b, uint32_t number, const char *numeric, const char *why)
+{
+    struct privsep_msg msg;
+    privsep_init(&msg, PRIVSEP_RESOLVE);
+    assert_true(heard(b, PRIVSEP_RESOLVE, &msg));
+    assert_true(msg.number >= number);
+    privsep_init(&msg, PRIVSEP_RESOLVED);
+    privsep_text(&msg, 0, numeric);
+    privsep_text(&msg, 1, why);
+    tell(b, &msg);
+}
+
+static void what_a_target_that_was_away_refuses_is_tried_again(void **state)
+{
+    struct bench *b = *state;
+    configure(b, "iscsi://target.example:%s/iqn.2026-01.test:nothing/1", port());
+    start_child(b);
+    resolve(b, 0, "", "not today");
+    resolve(b, 1, "127.0.0.1", "");
+    resolve(b, 2, "127.0.0.1", "");
+    assert_int_equal(waitpid(b->pid, NULL, WNOHANG), 0);
+}
+
+static void a_disk_that_the_host_knew_is_never_given_up(void **state)
+{
+    struct bench *b = *state;
+    configure(b, "iscsi://target.example:%s/iqn.2026-01.test:nothing/1", port());
+    b->start.again = true;
+    start_child(b);
+    resolve(b, 0, "127.0.0.1", "");
+    resolve(b, 1, "127.0.0.1", "");
+    assert_int_equal(waitpid(b->pid, NULL, WNOHANG), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, end_bench)
 
 int main(void)
@@ -397,6 +432,8 @@ int main(void)
         TEST(a_refused_connection_ends_only_once),
         TEST(a_refused_connection_is_waited_out_and_told),
         TEST(names_are_resolved_by_the_parent),
+        TEST(what_a_target_that_was_away_refuses_is_tried_again),
+        TEST(a_disk_that_the_host_knew_is_never_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
