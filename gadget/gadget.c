@@ -41,7 +41,6 @@ struct gadget {
     char name[GADGET_NAME_MAX + 1];
     char udc[UDC_NAME_BYTES];
     bool any_udc;
-    unsigned uid, gid;
     struct paths paths;
     struct owner owner;
     usbg_state *state;
@@ -239,14 +238,12 @@ static enum gadget_error open_ep0(struct gadget *g, char why[GADGET_WHY_BYTES])
 
 static enum gadget_error mount_ffs(struct gadget *g, char why[GADGET_WHY_BYTES])
 {
-    char options[64];
-
     int err = make_dirs(g->paths.ffs);
     if (err)
         return fail(why, GADGET_SYSTEM, "%s: %s", g->paths.ffs, strerror(-err));
-    (void)snprintf(options, sizeof(options), "uid=%u,gid=%u,fmode=0600", g->uid, g->gid);
-    if (mount(g->name, g->paths.ffs, "functionfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) !=
-        0) {
+    /* root's files: whoever serves them is given the open descriptors */
+    if (mount(g->name, g->paths.ffs, "functionfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "uid=0,gid=0,fmode=0600") != 0) {
         err = errno;
         (void)rmdir(g->paths.ffs);
         if (err == ENODEV && !functionfs_exists())
@@ -362,8 +359,6 @@ enum gadget_error gadget_create(const struct gadget_config *config, struct gadge
         return fail(why, GADGET_SYSTEM, "no memory");
     g->ep0_fd = -1;
     g->owner.fd = -1;
-    g->uid = config->ffs_uid;
-    g->gid = config->ffs_gid;
     g->any_udc = !config->udc;
 
     enum gadget_error error =

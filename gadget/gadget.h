@@ -28,7 +28,6 @@ struct gadget_config {
      * Its parent directory is this gadget's own. */
     const char *ffs_dir;
     const char *configfs_root; /* NULL: /sys/kernel/config */
-    unsigned ffs_uid, ffs_gid; /* owner of the endpoint files */
 };
 
 #define GADGET_WHY_BYTES 256

@@ -479,8 +479,6 @@ static enum gadget_error create_gadget(struct parent *p)
         .serial = config->serial,
         .udc = config->udc[0] ? config->udc : NULL,
         .ffs_dir = p->ffs_dir,
-        .ffs_uid = p->uid,
-        .ffs_gid = p->gid,
     };
     char why[GADGET_WHY_BYTES] = "";
     enum gadget_error error = gadget_create(&gc, &p->gadget, why);

@@ -289,9 +289,7 @@ static int run(const char *name, const char *udc, bool halt)
                                    .name = name,
                                    .serial = "0123456789abcdef",
                                    .udc = strcmp(udc, "any") == 0 ? NULL : udc,
-                                   .ffs_dir = dir,
-                                   .ffs_uid = 65534,
-                                   .ffs_gid = 65534};
+                                   .ffs_dir = dir};
     sigset_t set;
 
     (void)snprintf(dir, sizeof(dir), "/run/lunstick/%s/ffs", name);

@@ -122,6 +122,18 @@ kill $(parent); until_true "its end" gone; nothing_left "a full log"
 END
 }
 
+# The child has what it needs as descriptors; other processes of its user, which
+# ask name servers, must not find the files.
+usb_files_are_roots() {
+    afresh || true
+    in_guest <<'END'
+daemon; disk
+ls -ln /run/lunstick/lunstick/ffs /run/lunstick/lunstick
+[ "$(ls -ln /run/lunstick/lunstick/ffs | grep -c '^-rw------- .* 0 .* 0 .* ep[012]$')" -eq 3 ]
+kill $(parent); until_true "its end" gone
+END
+}
+
 doctor_knows_its_own_daemon() {
     afresh || true
     in_guest <<'END'
@@ -183,6 +195,7 @@ test_case "rough: killed at every moment of the start, it leaves nothing behind"
 test_case "rough: children killed as they come up: the disk comes back" children_killed_as_they_come_up
 test_case "rough: no standard files, SIGCHLD ignored" without_standard_files
 test_case "rough: a log that nobody reads stops nothing" log_nobody_reads
+test_case "rough: the USB files belong to root" usb_files_are_roots
 test_case "rough: doctor finds nothing wrong with a UDC that its own daemon holds" doctor_knows_its_own_daemon
 test_case "rough: stopped in the middle of the host's I/O" stopped_in_the_middle_of_io
 test_case "rough: no core file of parent or child" no_core_files
