@@ -69,8 +69,8 @@ static void the_example_shows_the_defaults(void **state)
     while (fgets(line, sizeof(line), example)) {
         for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
             size_t length = strlen(keys[i]);
-            if (strncmp(line, "//", 2) || strncmp(line + 2, keys[i], length) ||
-                strncmp(line + 2 + length, " = ", 3))
+            if (strncmp(line, "//", 2) != 0 || strncmp(line + 2, keys[i], length) != 0 ||
+                strncmp(line + 2 + length, " = ", 3) != 0)
                 continue;
             assert_true(reads(line + 2));
             seen++;
