@@ -669,7 +669,7 @@ static void backend_up(void *ctx)
 static void backend_down(void *ctx, const char *why)
 {
     struct lun *lun = ctx;
-    lun_log(lun, LUN_LOG_WARNING, "no session to the target: %s", why);
+    lun_log(lun, LUN_LOG_DEBUG, "no session to the target: %s", why);
     lun->link_up = false;
     lun->accepted = false;
     lun->stats.session_up = false;
