@@ -102,7 +102,6 @@ told() {
     cat "$log"
     same "exit status" "$2" "$status"
     same "lines of error" 1 "$(grep -c '^lunstickd: error: ' "$log")"
-    # The logical unit's own remark, that it has no session, is another line.
     same "lines with the cause" 1 "$(grep -cE -- "$3" "$log")"
     grep -qE -- "^lunstickd: error: .*$3.*$4" "$log"
     [ "$ms" -lt 10000 ]
