@@ -46,10 +46,10 @@ changed_block_is_seen() {
 # fio fills 256 MB in random order with data of a seed; the machine reads the
 # target's file.
 random_writes_arrive() {
-    both run -t 240 'fio --name=w --filename=/dev/sda --direct=1 --rw=randwrite --bs=64k \
-        --size=256m --randseed=7 --refill_buffers --ioengine=psync --minimal >/dev/null && sync'
+    both run -t 240 'fio --name=w --filename=/dev/sda --direct=1 --rw=randwrite \
+        --bsrange=64k-512k --blockalign=64k --size=256m --randseed=7 --refill_buffers --ioengine=psync --minimal >/dev/null && sync'
     local there here
-    there=$(both run -t 120 'dd if=/dev/sda bs=120k iflag=direct 2>/dev/null | sha256sum' | cut -d' ' -f1)
+    there=$(both run -t 120 'dd if=/dev/sda bs=1M iflag=direct 2>/dev/null | sha256sum' | cut -d' ' -f1)
     here=$(sha <"$plain")
     same sha256 "$here" "$there"
     # Nothing of it is zeroes any more: the writes were real.
