@@ -27,10 +27,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STOP_MS            2500 /* the child's log-out, and a little more */
-#define RESTART_MIN_MS     100
+#define STOP_MS 2500 /* the child's log-out, and a little more */
+/* The cable is out for at least this long: a host that only had to reset the port
+ * would go on with a child that does not know which disk the host had. */
+#define RESTART_MIN_MS     1000
 #define RESTART_MAX_MS     5000
-#define RESTART_HEALTHY_MS 60000 /* who lived that long starts again at once */
+#define RESTART_HEALTHY_MS 60000 /* who lived that long starts again after the shortest pause */
 #define BIND_RETRY_MS      2000
 
 /* What set-up of children, configfs and mounts need; all else is dropped. */

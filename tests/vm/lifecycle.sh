@@ -54,10 +54,10 @@ child_killed() {
     local before
     before=$(both run "echo $child_pid")
     survives_kill "$child_pid" child
-    both run -t 20 'until dmesg | grep -qE "USB disconnect|reset high-speed"; do sleep 0.1; done'
-    both run -t 20 "until [ $child_pid -ne $before ] 2>/dev/null; do sleep 0.1; done"
-    both run 'sleep 1; killall records || true'
+    both run -t 30 'until dmesg | grep -q "USB disconnect"; do sleep 0.1; done'
+    both run -t 30 "until [ $child_pid -ne $before ] 2>/dev/null; do sleep 0.1; done"
     disk_wait both
+    both run '! dmesg | grep "reset high-speed"'
     acked_records_are_on_the_target child
 }
 
@@ -138,7 +138,7 @@ sleep 6
 target_start
 tgtd_target plain 64M
 test_case "life: the target away for 6 s: a pause, no error, nothing lost" pauses_without_errors
-test_case "life: the child killed under load: reset or replug, nothing lost" child_killed
+test_case "life: the child killed under load: unplug and replug, nothing lost" child_killed
 test_case "life: the daemon killed under load: nothing lost, cleanup leaves nothing" daemon_killed
 test_case "life: a start over the leftovers of a killed daemon" starts_over_its_own_leftovers
 test_case "life: cleanup leaves a running daemon alone" cleanup_leaves_the_living_alone
