@@ -762,11 +762,6 @@ void conn_destroy(struct conn *c)
     free(c);
 }
 
-bool conn_is_open(const struct conn *c)
-{
-    return c->iscsi != NULL;
-}
-
 bool conn_has_tcp(const struct conn *c)
 {
     return c->connected;

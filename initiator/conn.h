@@ -81,7 +81,6 @@ void conn_open(struct conn *c, const struct conn_params *params);
 /* Ends it, whatever its state. Every command in it is put on the deferred list
  * as LOST, in the order of submission. Never from inside an event. */
 void conn_close(struct conn *c);
-bool conn_is_open(const struct conn *c);
 bool conn_has_tcp(const struct conn *c); /* the TCP connection was made */
 
 /* Takes the command: 0, -EAGAIN (no slot) or -ENOTCONN. */

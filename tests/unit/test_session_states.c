@@ -68,11 +68,6 @@ void conn_close(struct conn *c)
     c->held_count = 0;
 }
 
-bool conn_is_open(const struct conn *c)
-{
-    return c->open;
-}
-
 bool conn_has_tcp(const struct conn *c)
 {
     return c->tcp;
