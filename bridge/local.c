@@ -70,7 +70,7 @@ static bool request_sense(const struct local_view *view, const uint8_t *cdb,
 {
     bool descriptor = cdb[1] & 1;
     const struct scsi_outcome *kept = view->kept_sense;
-    struct sense_code code = view->disk ? sense_none : sense_no_medium;
+    struct sense_code code = view->medium ? sense_none : sense_no_medium;
     if (kept && kept->sense_bytes > 0) {
         bool kept_descriptor = (kept->sense[0] & 0x7f) >= 0x72;
         if (kept_descriptor == descriptor)
@@ -177,8 +177,6 @@ bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_
         return mode_sense(view, cdb, false, reply);
     case OP_MODE_SENSE_10:
         return mode_sense(view, cdb, true, reply);
-    case OP_START_STOP_UNIT:
-        return true;
     case OP_PREVENT_ALLOW:
         return cdb[4] & 3 ? refuse(reply, sense_invalid_field) : true;
     default:
@@ -186,7 +184,7 @@ bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_
     }
 
     /* From here on a medium is needed. */
-    if (!view->disk)
+    if (!view->disk || !view->medium)
         return refuse(reply, sense_no_medium);
     switch (cdb[0]) {
     case OP_TEST_UNIT_READY:

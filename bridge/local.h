@@ -11,7 +11,6 @@
  *   READ FORMAT CAPACITIES    as probed
  *   MODE SENSE(6), (10)       caching page as probed; write protection
  *   TEST UNIT READY           GOOD while there is a medium
- *   START STOP UNIT           GOOD; the medium stays
  *   PREVENT ALLOW MEDIUM REMOVAL   ALLOW: GOOD; PREVENT: refused, so that
  *                             hosts go on polling
  *
@@ -27,7 +26,8 @@
 #define LOCAL_REPLY_MAX_BYTES 256
 
 struct local_view {
-    const struct disk_identity *disk; /* NULL: never seen one, no medium */
+    const struct disk_identity *disk; /* NULL: never seen one */
+    bool medium;                      /* it is in */
     bool removable;
     bool read_only;
     const struct scsi_outcome *kept_sense; /* of the last CHECK CONDITION; NULL: none */

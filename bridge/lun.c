@@ -90,8 +90,7 @@ static void cmd_refuse(struct cmd *cmd, struct sense_code sense)
     cmd_end(cmd);
 }
 
-/* Ends it now, with the data so far; what is at the target goes on without it.
- * A failure that was there before stays the outcome. */
+/* A failure that was there before stays the outcome. */
 static void cmd_give_up(struct cmd *cmd, struct sense_code sense)
 {
     segment_abandon_all(cmd);
@@ -105,9 +104,12 @@ static void cmd_give_up(struct cmd *cmd, struct sense_code sense)
 
 static void cmd_expire(struct cmd *cmd)
 {
-    lun_log(cmd->lun, LUN_LOG_WARNING, "%s is not answered in time: the host is told NOT READY",
-            cmd->op.name);
-    cmd->lun->stats.answered_late++;
+    struct lun *lun = cmd->lun;
+    if (deadline_target_answers(lun))
+        lun_log(lun, LUN_LOG_WARNING, "%s is not answered in time: the host is told NOT READY",
+                cmd->op.name);
+    lun->silent = true;
+    lun->stats.answered_late++;
     cmd_give_up(cmd, sense_becoming_ready);
 }
 
@@ -230,12 +232,17 @@ static bool cmd_ask_locally(struct cmd *cmd)
     struct lun *lun = cmd->lun;
     const struct local_view view = {
         .disk = lun_disk(lun),
+        .medium = lun->medium == MEDIUM_IN,
         .removable = lun->config.removable,
         .read_only = lun->config.read_only,
         .kept_sense = lun->sense_kept ? &lun->kept_sense : NULL,
     };
-    if (!local_answer(&view, cmd->pub.cdb, &cmd->reply))
+    if (cmd->pub.cdb[0] == OP_START_STOP_UNIT) {
+        cmd->reply.bytes = 0;
+        cmd->reply.sense = medium_start_stop(lun, cmd->pub.cdb);
+    } else if (!local_answer(&view, cmd->pub.cdb, &cmd->reply)) {
         return false;
+    }
     if (cmd->pub.cdb[0] == OP_REQUEST_SENSE)
         lun->sense_kept = false;
     if (sense_code_equal(cmd->reply.sense, sense_no_medium))
@@ -257,6 +264,8 @@ static void cmd_reply(struct cmd *cmd)
 static void cmd_queue(struct cmd *cmd)
 {
     struct lun *lun = cmd->lun;
+    if (cmd->op.writes)
+        lun->written_us = lun_now(lun);
     /* Beyond the end the target shall say so itself, to the whole command. */
     uint64_t blocks = lun->disk.blocks;
     bool inside = cmd->op.blocks <= blocks && cmd->op.lba <= blocks - cmd->op.blocks;
@@ -311,9 +320,7 @@ void lun_submit(struct lun *lun, struct lun_cmd *pub)
     cmd->state = CMD_QUEUED;
     cmd->serial = lun->next_serial++;
     cmd->submitted_us = lun_now(lun);
-    cmd->deadline_us = LUN_NEVER_US;
-    if (lun->config.answer_within_ms != 0)
-        cmd->deadline_us = cmd->submitted_us + (uint64_t)lun->config.answer_within_ms * 1000;
+    deadline_start(cmd);
     op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
     cmd_begin(cmd);
 }
@@ -382,22 +389,6 @@ static void lun_run(struct deferred *d)
 
 /* ---- data ---- */
 
-/* The deadline stands still while the host has data to fetch or to send. */
-static void host_takes_over(struct cmd *cmd)
-{
-    uint64_t now = lun_now(cmd->lun);
-    if (cmd->deadline_us == LUN_NEVER_US)
-        return;
-    cmd->left_us = cmd->deadline_us > now ? cmd->deadline_us - now : 0;
-    cmd->deadline_us = LUN_NEVER_US;
-}
-
-static void host_gives_back(struct cmd *cmd)
-{
-    if (cmd->lun->config.answer_within_ms != 0 && cmd->done_bytes == cmd->next_bytes)
-        cmd->deadline_us = lun_now(cmd->lun) + cmd->left_us;
-}
-
 /* The part of a segment's slices from `at_bytes` of the command on. */
 static uint32_t piece_at(const struct segment *s, uint32_t at_bytes, uint8_t **piece)
 {
@@ -421,7 +412,7 @@ uint32_t lun_in_next(struct lun *lun, struct lun_cmd *pub, uint8_t **piece)
         length = piece_at(segment_at(cmd, cmd->next_bytes), cmd->next_bytes, piece);
     if (cmd->next_bytes == 0)
         cmd->first_us = lun_now(lun);
-    host_takes_over(cmd);
+    deadline_pause(cmd);
     cmd->next_bytes += length;
     return length;
 }
@@ -432,7 +423,7 @@ void lun_in_done(struct lun *lun, struct lun_cmd *pub, uint32_t length_bytes)
     assert(length_bytes <= cmd->next_bytes - cmd->done_bytes);
     (void)lun;
     cmd->done_bytes += length_bytes;
-    host_gives_back(cmd);
+    deadline_resume(cmd);
     struct segment *s;
     while ((s = cmd->segments) && s->owner == SCSI_OWNER_REPLY &&
            s->offset_bytes + s->length_bytes <= cmd->done_bytes)
@@ -450,7 +441,7 @@ uint32_t lun_out_next(struct lun *lun, struct lun_cmd *pub, uint8_t **room)
         return 0;
     const struct segment *s = segment_at(cmd, cmd->next_bytes);
     uint32_t length = piece_at(s, cmd->next_bytes, room);
-    host_takes_over(cmd);
+    deadline_pause(cmd);
     cmd->next_bytes += length;
     return length;
 }
@@ -476,7 +467,7 @@ void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
     uint32_t length = piece_at(s, cmd->done_bytes, &room);
     assert(arrived_bytes <= length);
     cmd->done_bytes += arrived_bytes;
-    host_gives_back(cmd);
+    deadline_resume(cmd);
     out_arrived(cmd);
     if (arrived_bytes < length) {
         struct scsi_outcome outcome = {0};
@@ -493,8 +484,7 @@ void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
 
 /* ---- taking, aborting, releasing ---- */
 
-/* Of two changes that the host was not told of, the larger one. */
-static void raise_attention(struct lun *lun, struct sense_code code)
+void lun_raise_attention(struct lun *lun, struct sense_code code)
 {
     if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
         lun->unit_attention = code;
@@ -505,7 +495,7 @@ static void raise_again(struct lun *lun, const uint8_t *sense, size_t bytes)
 {
     struct sense_code code;
     if (sense_parse(sense, bytes, &code) && code.key == SENSE_UNIT_ATTENTION)
-        raise_attention(lun, code);
+        lun_raise_attention(lun, code);
 }
 
 struct lun_cmd *lun_cmd_take(struct lun *lun, const struct frontend_ops *ops)
@@ -586,108 +576,27 @@ void lun_host_reset(struct lun *lun)
     if (lun->sense_kept)
         raise_again(lun, lun->kept_sense.sense, lun->kept_sense.sense_bytes);
     lun->sense_kept = false;
+    if (lun->config.cable)
+        cable_reset(lun->config.cable);
 }
 
-/* ---- the session ---- */
-
-static void start_probe(struct lun *lun)
-{
-    lun->accepted = false;
-    lun->stats.session_up = false;
-    if (lun->probe_since_us == 0)
-        lun->probe_since_us = lun_now(lun);
-    probe_start(&lun->probe);
-}
-
-void lun_reprobe(struct lun *lun, const char *why)
-{
-    if (!lun->link_up || (!lun->accepted && lun->probe_since_us == 0))
-        return;
-    lun_log(lun, LUN_LOG_INFO, "%s: probing it again", why);
-    start_probe(lun);
-}
-
-/* Another disk: what the host has under way belongs to the old one. */
-static void fail_all(struct lun *lun)
+void lun_fail_all(struct lun *lun, struct sense_code sense)
 {
     for (unsigned i = 0; i < LUN_CMDS; i++) {
         struct cmd *cmd = &lun->cmds[i];
         if (cmd->state == CMD_QUEUED || cmd->state == CMD_RUNNING)
-            cmd_give_up(cmd, sense_medium_changed);
+            cmd_give_up(cmd, sense);
     }
     segment_disown_orphans(lun);
 }
 
-static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)
+bool lun_busy(const struct lun *lun)
 {
-    struct lun *lun = p->ctx;
-    struct backend *backend = lun->config.backend;
-    if (!lun->link_up)
-        return; /* the session was dropped meanwhile */
-    lun->probe_since_us = 0;
-    if (fault) {
-        backend->ops->reject(backend, severity, fault);
-        return;
-    }
-    bool changed = !lun->have_disk;
-    if (!lun->have_disk && lun->told_no_medium)
-        raise_attention(lun, sense_medium_changed);
-    if (lun->have_disk && !disk_same(&lun->disk, &p->disk)) {
-        lun_log(lun, LUN_LOG_WARNING,
-                "the target presents another disk than before: the host is told of a new medium");
-        fail_all(lun);
-        raise_attention(lun, sense_medium_changed);
-        changed = true;
-    } else if (lun->have_disk && (lun->disk.blocks != p->disk.blocks ||
-                                  lun->disk.block_bytes != p->disk.block_bytes)) {
-        bool grown =
-            lun->disk.block_bytes == p->disk.block_bytes && lun->disk.blocks < p->disk.blocks;
-        lun_log(lun, LUN_LOG_WARNING, "the disk's capacity changed from %llu to %llu blocks",
-                (unsigned long long)lun->disk.blocks, (unsigned long long)p->disk.blocks);
-        if (!grown)
-            fail_all(lun);
-        raise_attention(lun, grown ? sense_capacity_changed : sense_medium_changed);
-        changed = true;
-    }
-    lun->disk = p->disk;
-    lun->have_disk = true;
-    lun->accepted = true;
-    lun->stats.session_up = true;
-    backend->ops->accept(backend);
-    if (changed && lun->config.disk_changed)
-        lun->config.disk_changed(lun->config.disk_changed_ctx, &lun->disk);
-    lun_kick(lun);
+    for (unsigned i = 0; i < LUN_CMDS; i++)
+        if (lun->cmds[i].state != CMD_FREE)
+            return true;
+    return lun->written_us != 0 && lun_now(lun) - lun->written_us < LUN_BUSY_US;
 }
-
-static void backend_up(void *ctx)
-{
-    struct lun *lun = ctx;
-    lun->link_up = true;
-    start_probe(lun);
-}
-
-static void backend_down(void *ctx, const char *why)
-{
-    struct lun *lun = ctx;
-    lun_log(lun, LUN_LOG_DEBUG, "no session to the target: %s", why);
-    lun->link_up = false;
-    lun->accepted = false;
-    lun->stats.session_up = false;
-    lun->probe_since_us = 0;
-}
-
-static void backend_more(void *ctx)
-{
-    struct lun *lun = ctx;
-    probe_more(&lun->probe);
-    lun_kick(lun);
-}
-
-static const struct backend_events lun_backend_events = {
-    .up = backend_up,
-    .down = backend_down,
-    .more = backend_more,
-};
 
 /* ---- time ---- */
 
@@ -725,6 +634,7 @@ uint64_t lun_next_timeout_us(const struct lun *lun)
         at = min_us(at, segment_orphans_until_us(lun));
     if (lun->probe_since_us != 0)
         at = min_us(at, lun->probe_since_us + LUN_PROBE_TIME_US);
+    at = min_us(at, medium_timeout_us(lun));
     return at;
 }
 
@@ -743,6 +653,8 @@ void lun_run_timeouts(struct lun *lun)
     for (unsigned i = 0; i < LUN_CMDS; i++)
         if (cmd_deadline_us(&lun->cmds[i]) <= now)
             cmd_expire(&lun->cmds[i]);
+    if (medium_timeout_us(lun) <= now)
+        medium_run_timeout(lun);
 
     if (lun->link_up && segment_orphans_until_us(lun) <= now)
         drop_session(lun, "the target leaves commands unanswered");
@@ -764,7 +676,9 @@ struct lun *lun_create(const struct lun_config *config)
     uint32_t segment_bytes =
         config->segment_bytes ? config->segment_bytes : LUN_DEFAULT_SEGMENT_BYTES;
     if (!config->backend || !config->deferred || !config->pool || !config->now_us ||
-        segment_bytes % 4096 != 0 || segment_bytes > POOL_SLICE_BYTES) {
+        segment_bytes % 4096 != 0 || segment_bytes > POOL_SLICE_BYTES ||
+        (config->cable && config->number >= config->cable->luns) ||
+        (!config->cable && config->answer_within_ms == LUN_ANSWER_BY_HOST)) {
         errno = EINVAL;
         return NULL;
     }
@@ -788,9 +702,8 @@ struct lun *lun_create(const struct lun_config *config)
         lun->segments[i].owner = SCSI_OWNER_POOL;
         lun->segments[i].order_slot = ORDER_NONE;
     }
-    probe_init(&lun->probe, config->backend, probe_done, lun);
-    config->backend->events = &lun_backend_events;
-    config->backend->events_ctx = lun;
+    lun->medium_until_us = LUN_NEVER_US;
+    attach_backend(lun, config->backend);
     return lun;
 }
 

@@ -19,8 +19,10 @@
 #define LUNSTICK_BRIDGE_LUN_H
 
 #include "backend.h"
+#include "cable.h"
 #include "frontend.h"
 #include "identity.h"
+#include "medium.h"
 #include "pool.h"
 #include "scsi_cmd.h"
 
@@ -40,6 +42,8 @@ struct lun_cmd {
 
 enum lun_log_level { LUN_LOG_ERROR, LUN_LOG_WARNING, LUN_LOG_INFO, LUN_LOG_DEBUG };
 
+#define LUN_ANSWER_BY_HOST UINT32_MAX
+
 struct lun_config {
     struct backend *backend;
     struct deferred_list *deferred;
@@ -49,13 +53,19 @@ struct lun_config {
     /* A disk was accepted for the first time, or another one, or its size changed. */
     void (*disk_changed)(void *ctx, const struct disk_identity *disk);
     void *disk_changed_ctx;
-    /* How long one command may keep the host waiting, all its waits together;
-     * 0: for ever (NBD). Time in which the host has data to fetch or to send
-     * (pieces and rooms that are out) is its own. */
+    /* How long one command may keep the host waiting, all its waits together; 0:
+     * for ever (NBD); LUN_ANSWER_BY_HOST: as the host's profile says. Time in which
+     * the host has data to fetch or to send (pieces and rooms that are out) is its own. */
     uint32_t answer_within_ms;
+    struct cable *cable;    /* shared with the other units on it; NULL: alone on none (NBD) */
+    unsigned number;        /* on the cable, from 0 */
     uint32_t segment_bytes; /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
     bool read_only;         /* refuse writes although the target would take them */
-    bool removable;         /* say RMB=1 to the host */
+    bool removable;         /* say RMB=1 to the host, and let it eject */
+    enum medium_reinsert reinsert;
+    uint32_t reinsert_after_ms;
+    uint32_t give_up_after_ms; /* without a session for so long: MEDIUM NOT PRESENT; 0: never */
+    bool ephemeral;            /* each login finds a fresh disk: a medium change every time */
 };
 
 /* NULL with errno set (ENOMEM, EINVAL). The structures that the configuration
@@ -103,7 +113,23 @@ void lun_host_reset(struct lun *lun);
 uint64_t lun_next_timeout_us(const struct lun *lun);
 void lun_run_timeouts(struct lun *lun);
 
-/* The disk that the host sees, or NULL before one was ever accepted. */
+/*
+ * The medium. lun_eject(): 0; -EALREADY: it is out; -EBUSY without `force`: the
+ * host has commands under way or wrote within the last second. What is under way
+ * fails with MEDIUM NOT PRESENT. lun_insert(): 0; -EALREADY: it is in; -ENOTCONN:
+ * no disk was ever accepted. The host is told of a medium change.
+ */
+enum medium lun_medium(const struct lun *lun);
+int lun_eject(struct lun *lun, bool force);
+int lun_insert(struct lun *lun);
+/* The cable was out for a while: what a host ejected comes back, unless it never shall. */
+void lun_replugged(struct lun *lun);
+
+/* Another back end from now on; only while there is no session, and the old one
+ * holds no command. What it brings is another disk to the host. */
+void lun_retarget(struct lun *lun, struct backend *backend);
+
+/* The disk that was accepted last, or NULL before there ever was one. */
 const struct disk_identity *lun_disk(const struct lun *lun);
 
 struct lun_stats {

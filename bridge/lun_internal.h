@@ -5,6 +5,7 @@
 
 #include "local.h"
 #include "lun.h"
+#include "medium.h"
 #include "opcode.h"
 #include "order.h"
 #include "probe.h"
@@ -17,7 +18,9 @@
 #define LUN_MAX_WHOLE_BYTES       ((uint32_t)BACKEND_IOV_MAX * POOL_SLICE_BYTES)
 #define LUN_ORPHANS_MAX           8
 #define LUN_ORPHAN_AGE_US         10000000u
+#define LUN_ORPHAN_SLICES_MAX     BACKEND_IOV_MAX
 #define LUN_PROBE_TIME_US         10000000u
+#define LUN_BUSY_US               1000000u
 #define LUN_RETRY_PAUSE_US        100000u
 #define LUN_NEVER_US              UINT64_MAX
 
@@ -61,7 +64,8 @@ struct cmd {
     uint64_t serial; /* order of submission */
     uint64_t submitted_us;
     uint64_t deadline_us; /* LUN_NEVER_US while the host has a piece or a room in hand */
-    uint64_t left_us;     /* and then: what is left of answer_within */
+    uint64_t left_us;     /* and then: what is left of it */
+    struct patience patience;
 
     struct op op;
     struct order_span span;
@@ -97,6 +101,12 @@ struct lun {
     bool accepted;           /* and its disk is proved: commands may go */
     bool have_disk;
     struct disk_identity disk;
+    bool new_session; /* nothing was accepted in this session yet */
+    bool retargeted;  /* what is accepted next is another disk, whatever it says */
+    bool silent;      /* the target let a command wait too long and said nothing since */
+    enum medium medium;
+    uint64_t medium_until_us;         /* it comes back, or is given up; LUN_NEVER_US: neither */
+    uint64_t written_us;              /* when the host last wrote; 0: never */
     struct sense_code unit_attention; /* for the host; key 0: none */
     bool told_no_medium;              /* the host waits for one to be announced */
     bool sense_kept;
@@ -104,9 +114,14 @@ struct lun {
     struct lun_stats stats;
 };
 
-/* lun.c, for segment.c */
+/* lun.c, for segment.c, attach.c and medium.c */
 void lun_kick(struct lun *lun);
-void lun_reprobe(struct lun *lun, const char *why);
+/* For the host, with its next command; of two that it was not told of, the larger change. */
+void lun_raise_attention(struct lun *lun, struct sense_code code);
+/* Ends what the host has under way; what is at the target goes on without it. */
+void lun_fail_all(struct lun *lun, struct sense_code sense);
+/* The host has commands under way, or wrote within the last second. */
+bool lun_busy(const struct lun *lun);
 void lun_log(struct lun *lun, enum lun_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 uint64_t lun_now(const struct lun *lun);
@@ -114,6 +129,21 @@ uint64_t lun_now(const struct lun *lun);
 void cmd_settle(struct cmd *cmd);
 /* The first failure counts; what waits is taken back, what is out may return. */
 void cmd_fail(struct cmd *cmd, uint32_t at_bytes, const struct scsi_outcome *outcome);
+
+/* deadline.c, for lun.c and segment.c: how long a command keeps the host waiting. */
+void deadline_start(struct cmd *cmd);
+/* It stands still while the host has data to fetch or to send. */
+void deadline_pause(struct cmd *cmd);
+void deadline_resume(struct cmd *cmd);
+/* The target answered a piece of the command. */
+void deadline_extend(struct cmd *cmd);
+/* The target says something when it is asked, as far as we know. */
+bool deadline_target_answers(const struct lun *lun);
+
+/* attach.c, for lun.c and segment.c */
+void attach_backend(struct lun *lun, struct backend *backend);
+/* The disk may have changed within the session. */
+void lun_reprobe(struct lun *lun, const char *why);
 
 /* segment.c, for lun.c */
 /* Covers the next bytes of the command with a segment: FRONT for data-out, LUN

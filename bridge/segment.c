@@ -243,17 +243,18 @@ bool segment_at_backend(const struct cmd *cmd)
 
 uint64_t segment_orphans_until_us(const struct lun *lun)
 {
-    unsigned count = 0;
+    unsigned count = 0, slices = 0;
     uint64_t until_us = LUN_NEVER_US;
     for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
         const struct segment *s = &lun->segments[i];
         if (s->owner != SCSI_OWNER_BACKEND || s->cmd)
             continue;
         count++;
+        slices += s->slice_count;
         if (s->orphaned_us + LUN_ORPHAN_AGE_US < until_us)
             until_us = s->orphaned_us + LUN_ORPHAN_AGE_US;
     }
-    return count > LUN_ORPHANS_MAX ? 0 : until_us;
+    return count > LUN_ORPHANS_MAX || slices > LUN_ORPHAN_SLICES_MAX ? 0 : until_us;
 }
 
 /* The command fails here, with the target's outcome or one of ours. */
@@ -306,6 +307,7 @@ static void segment_good(struct segment *s)
     if (!in || moved == 0)
         segment_free(s);
     cmd->valid_bytes = arrived_bytes(cmd);
+    deadline_extend(cmd);
     if (in && cmd->valid_bytes == cmd->want_bytes)
         cmd->last_us = lun_now(lun);
     if (cmd->want_bytes > 0)
@@ -391,6 +393,8 @@ static void segment_done(struct deferred *d)
     struct cmd *cmd = s->cmd;
 
     s->lun->stats.outstanding--;
+    if (b->result == BACKEND_DONE)
+        s->lun->silent = false;
     bool attention = took_attention(s);
     if (!cmd) {
         scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);

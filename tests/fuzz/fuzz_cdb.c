@@ -66,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     memcpy(kept.sense, input, size < sizeof(kept.sense) ? size : sizeof(kept.sense));
     struct local_view view = {
         .disk = flags & 2 ? &disk : NULL,
+        .medium = flags & 16,
         .removable = flags & 4,
         .kept_sense = flags & 8 ? &kept : NULL,
     };

@@ -348,7 +348,7 @@ static void capacity10_of_a_large_disk_points_to_capacity16(void **state)
 {
     (void)state;
     struct disk_identity disk = disk_of("big", 6ULL << 31, 512);
-    struct local_view view = {.disk = &disk};
+    struct local_view view = {.disk = &disk, .medium = true};
     struct local_reply reply;
     memset(&reply, 0xff, sizeof(reply));
     const uint8_t cdb[16] = {OP_READ_CAPACITY_10};
@@ -361,7 +361,7 @@ static void page_that_was_cut_is_asked_of_the_target(void **state)
     (void)state;
     struct disk_identity disk = disk_of("long", 10, 512);
     disk.vpd[0].data[3] = 5; /* it says one byte more than was kept */
-    struct local_view view = {.disk = &disk};
+    struct local_view view = {.disk = &disk, .medium = true};
     struct local_reply reply;
     const uint8_t all[16] = {OP_INQUIRY, 1, 0x80, 0, 255};
     assert_false(local_answer(&view, all, &reply));
@@ -375,7 +375,7 @@ static void sense_without_bytes_is_not_an_empty_answer(void **state)
     (void)state;
     struct disk_identity disk = disk_of("x", 10, 512);
     struct scsi_outcome kept = {.status = SCSI_STATUS_CODE_CHECK_CONDITION};
-    struct local_view view = {.disk = &disk, .kept_sense = &kept};
+    struct local_view view = {.disk = &disk, .medium = true, .kept_sense = &kept};
     struct local_reply reply;
     const uint8_t cdb[16] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
     assert_true(local_answer(&view, cdb, &reply));
@@ -386,7 +386,7 @@ static void format_capacities_say_formatted_media(void **state)
 {
     (void)state;
     struct disk_identity disk = disk_of("x", 0x12345, 512);
-    struct local_view view = {.disk = &disk};
+    struct local_view view = {.disk = &disk, .medium = true};
     struct local_reply reply;
     memset(&reply, 0xff, sizeof(reply));
     const uint8_t cdb[16] = {OP_READ_FORMAT_CAPACITIES};
@@ -401,7 +401,7 @@ static void mode_sense_tells_the_targets_write_cache(void **state)
     struct disk_identity disk = disk_of("wce", 10, 512);
     disk.has_caching_page = true;
     disk.caching_page[2] = 4;
-    struct local_view view = {.disk = &disk};
+    struct local_view view = {.disk = &disk, .medium = true};
     struct local_reply reply;
     memset(&reply, 0xff, sizeof(reply));
     const uint8_t cdb[16] = {OP_MODE_SENSE_6, 0, 0x3f, 0, 192};
@@ -415,7 +415,7 @@ static void prevent_is_refused_and_allow_is_not(void **state)
 {
     (void)state;
     struct disk_identity disk = disk_of("x", 10, 512);
-    struct local_view view = {.disk = &disk};
+    struct local_view view = {.disk = &disk, .medium = true};
     struct local_reply reply;
     uint8_t cdb[16] = {OP_PREVENT_ALLOW, 0, 0, 0, 1};
     assert_true(local_answer(&view, cdb, &reply));
