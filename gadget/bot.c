@@ -20,10 +20,6 @@
  *   13  Ho < Do   drained; phase error
  *
  * OUT is never halted: the host may already have the ACK of data that follow.
- *
- * A CBW that is valid but not meaningful (reserved bits, unknown LUN, CDB
- * length; BOT 6.4 leaves it open) reaches no logical unit: the data phase ends
- * as in case 4 or 9 and the CSW says FAILED with everything as residue.
  */
 #include "bot.h"
 
@@ -98,8 +94,9 @@ struct bot {
     bool cbw_arrived; /* in cbw_buf, not looked at yet */
     bool csw_sent, csw_home;
 
-    bool halted;      /* INVALID: nothing arrived since IN was halted */
-    bool discard_off; /* INVALID: OUT requests fail, no more are made */
+    bool halted;            /* INVALID: IN, as far as we know */
+    uint64_t halt_again_us; /* INVALID: not only as far as we know */
+    bool discard_off;       /* INVALID: OUT requests fail, no more are made */
 
     uint8_t csw_buf[BOT_CSW_BYTES];
     uint8_t cbw_buf[CBW_BUF_BYTES];
@@ -517,13 +514,17 @@ static void step_csw(struct bot *bot)
         set_state(bot, BOT_IDLE);
 }
 
-/* BOT 6.6.1: IN stays halted and OUT is discarded until a reset recovery.
- * FunctionFS has no wedge and does not tell of CLEAR_HALT, so IN is halted
- * again whenever the host sends something. */
+/* BOT 6.6.1: IN stays halted and OUT is discarded until a reset recovery. IN is
+ * halted again whenever the host sends something, and now and then. */
 static void step_invalid(struct bot *bot)
 {
-    if (!bot->halted)
-        bot->halted = halt_in(bot) != HALT_LATER;
+    if (!bot->halted) {
+        enum halt_result result = halt_in(bot);
+        bot->halted = result != HALT_LATER;
+        bot->halt_again_us = result == HALT_DONE
+                                 ? bot->config.now_us() + BOT_HALT_AGAIN_MS * UINT64_C(1000)
+                                 : UINT64_MAX;
+    }
     if (bot->state == BOT_INVALID && !bot->cbw_xfer.lent && !bot->discard_off)
         (void)lend_cbw(bot);
 }
@@ -772,7 +773,7 @@ static const struct usb_port_events port_events = {
 struct bot *bot_create(const struct bot_config *config)
 {
     if (!config->port || !config->deferred || !config->luns || config->lun_count < 1 ||
-        config->lun_count > BOT_LUNS_MAX) {
+        config->lun_count > BOT_LUNS_MAX || !config->now_us) {
         errno = EINVAL;
         return NULL;
     }
@@ -795,6 +796,19 @@ void bot_destroy(struct bot *bot)
     bot->config.port->events = NULL;
     bot->config.port->events_ctx = NULL;
     free(bot);
+}
+
+uint64_t bot_next_timeout_us(const struct bot *bot)
+{
+    return bot->state == BOT_INVALID ? bot->halt_again_us : UINT64_MAX;
+}
+
+void bot_run_timeouts(struct bot *bot)
+{
+    if (bot->config.now_us() < bot_next_timeout_us(bot))
+        return;
+    bot->halted = false;
+    step(bot);
 }
 
 bool bot_idle(const struct bot *bot)

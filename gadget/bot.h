@@ -4,6 +4,16 @@
  * usb_port and an array of logical units. One command at a time: a BOT host
  * sends no other CBW before the CSW.
  *
+ * A CBW that is invalid (not 31 bytes, another signature; BOT 6.6.1): neither
+ * data nor CSW until a reset recovery. OUT is discarded. IN is halted, and
+ * again within BOT_HALT_AGAIN_MS of each CLEAR_HALT.
+ *
+ * A CBW that is valid but not meaningful (BOT 6.2.2; the answer is the device's
+ * choice): a reserved bit set in bmCBWFlags, bCBWLUN or bCBWCBLength, a LUN that
+ * does not exist, a CDB of no or of more than 16 bytes. It reaches no logical
+ * unit: data-in end with an empty packet (or a halt), data-out are drained, the
+ * CSW says FAILED with everything as residue, and the next command works.
+ *
  *   OFF        not configured by a host
  *   IDLE       waits for a CBW
  *   NO_CMD     has one, but the logical unit has no command free: asks again
@@ -26,6 +36,10 @@
 /* Data requests outstanding at a time. */
 #define BOT_DEPTH 4
 
+/* After an invalid CBW: FunctionFS has no wedge and tells of no CLEAR_HALT, so
+ * the halt is renewed at this pace. A host that reads meanwhile gets NAKs. */
+#define BOT_HALT_AGAIN_MS 50
+
 /* What a data-in phase that is shorter than the host declared ends with.
  * BOT 6.7.2 case 5 asks for a halt; hosts are known that take it badly, and
  * all take a short or zero-length packet. */
@@ -37,6 +51,7 @@ struct bot_config {
     struct lun *const *luns; /* lun_count of them, 1 to BOT_LUNS_MAX; must outlive the bot */
     unsigned lun_count;
     enum bot_short_in short_in;
+    uint64_t (*now_us)(void);                                /* monotonic; virtual in tests */
     void (*log)(enum lun_log_level level, const char *text); /* NULL: silent */
 };
 
@@ -47,6 +62,11 @@ struct bot *bot_create(const struct bot_config *config);
 /* Only after the port is disabled and all requests have come back. */
 void bot_destroy(struct bot *bot);
 bool bot_idle(const struct bot *bot); /* nothing is lent: bot_destroy() may be called */
+
+/* Call bot_run_timeouts() when now_us() has reached bot_next_timeout_us()
+ * (UINT64_MAX: nothing is waited for). */
+uint64_t bot_next_timeout_us(const struct bot *bot);
+void bot_run_timeouts(struct bot *bot);
 
 struct bot_stats {
     uint64_t cbws;           /* valid ones */

@@ -422,6 +422,7 @@ static uint64_t prepare(void *ctx)
     report_moves(child);
     check_stopped(child);
     uint64_t next_us = control_next_timeout_us(&child->control);
+    next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
     if (child->stopping)
         next_us = loop_earlier(next_us, child->stop_by_us);
     for (unsigned i = 0; i < child->lun_count; i++) {
@@ -450,6 +451,7 @@ static void timers(void *ctx)
             session_start(l->session);
         }
     }
+    bot_run_timeouts(child->bot);
     control_run_timeouts(&child->control);
 }
 
@@ -599,6 +601,7 @@ static int make_bot(struct child *child)
         .luns = child->bot_luns,
         .lun_count = child->lun_count,
         .short_in = child->config->short_in,
+        .now_us = loop_now_us,
         .log = log_module,
     };
     child->bot = bot_create(&bc);

@@ -26,6 +26,7 @@ struct fuzz {
     struct script_port port;
     struct lun lun[LUNS];
     struct bot *bot;
+    uint64_t now_us;
     uint32_t last_tag;       /* of a CBW */
     uint32_t answered_tag;   /* no CSW may have this one or a lower one */
     uint32_t declared[TAGS]; /* by tag */
@@ -74,6 +75,8 @@ static void check_sent(void *ctx, const struct usb_req *req)
 {
     struct fuzz *f = ctx;
 
+    SCRIPT_CHECK(strcmp(bot_state_name(f->bot), "invalid") != 0);
+
     for (int i = 0; i < LUNS; i++) {
         const uint8_t *slices = f->lun[i].slice[0];
         if (req->buf >= slices && req->buf < slices + sizeof f->lun[i].slice) {
@@ -87,6 +90,11 @@ static void check_sent(void *ctx, const struct usb_req *req)
     check_csw(f, req->buf);
 }
 
+static uint64_t now_us(void)
+{
+    return fuzz.now_us;
+}
+
 static void set_up(struct fuzz *f, enum bot_short_in short_in)
 {
     static struct lun *luns[LUNS];
@@ -96,6 +104,7 @@ static void set_up(struct fuzz *f, enum bot_short_in short_in)
         .luns = luns,
         .lun_count = LUNS,
         .short_in = short_in,
+        .now_us = now_us,
     };
 
     deferred_list_init(&f->deferred);
@@ -268,6 +277,21 @@ static void event_clear_halt(struct fuzz *f)
     host_clear_halt(&f->port, USB_IN);
 }
 
+/* The machine's own time comes; the halt of an invalid CBW is back. */
+static void event_time(struct fuzz *f)
+{
+    uint64_t due_us = bot_next_timeout_us(f->bot);
+
+    if (due_us == UINT64_MAX)
+        return;
+    SCRIPT_CHECK(due_us <= f->now_us + BOT_HALT_AGAIN_MS * UINT64_C(1000));
+    f->now_us = due_us;
+    f->port.refuse_halt = 0;
+    bot_run_timeouts(f->bot);
+    if (bot_next_timeout_us(f->bot) != UINT64_MAX)
+        SCRIPT_CHECK(f->port.halted[USB_IN]);
+}
+
 /* ---- the honest host ---- */
 
 static void calm(struct fuzz *f)
@@ -354,10 +378,10 @@ static void event_honest(struct fuzz *f)
 }
 
 static void (*const events[])(struct fuzz *) = {
-    event_cbw,     event_bad_cbw,   event_out,    event_out,    event_in,
-    event_in,      event_bot_reset, event_enable, event_open,   event_open,
-    event_finish,  event_turn,      event_turn,   event_knobs,  event_fail_io,
-    event_disable, event_shut_down, event_honest, event_honest, event_clear_halt,
+    event_cbw,       event_bad_cbw,    event_out,     event_out,     event_in,        event_in,
+    event_bot_reset, event_enable,     event_open,    event_open,    event_finish,    event_turn,
+    event_turn,      event_knobs,      event_fail_io, event_disable, event_shut_down, event_honest,
+    event_honest,    event_clear_halt, event_time,
 };
 
 /* The cable is pulled: all comes home. Plugged in again: it works. */

@@ -113,6 +113,7 @@ static void plug_in(const char *name)
                                     .deferred = &line.deferred,
                                     .luns = &line.lun,
                                     .lun_count = 1,
+                                    .now_us = bench_now_us,
                                     .log = on_log};
     struct lun_config lun_config = {.deferred = &line.deferred,
                                     .pool = &line.pool,

@@ -37,6 +37,13 @@ static bool port_uses(void *ctx, const void *memory, size_t bytes)
     return script_port_uses(ctx, memory, bytes);
 }
 
+static uint64_t clock_us;
+
+static uint64_t now_us(void)
+{
+    return clock_us;
+}
+
 static int set_up_policy(void **state, enum bot_short_in short_in)
 {
     static struct lun *luns[2] = {&bench.lun[0], &bench.lun[1]};
@@ -56,6 +63,7 @@ static int set_up_policy(void **state, enum bot_short_in short_in)
         .luns = luns,
         .lun_count = 2,
         .short_in = short_in,
+        .now_us = now_us,
     };
     bench.bot = bot_create(&config);
     if (!bench.bot)
@@ -957,6 +965,61 @@ static void the_halt_after_an_invalid_cbw_is_tried_again(void **state)
     is_invalid_until_reset(b);
 }
 
+/* Lets the time pass until the machine wants to be called, half a second at most. */
+static void wait_a_moment(struct bench *b)
+{
+    uint64_t due_us = bot_next_timeout_us(b->bot);
+
+    assert_true(due_us > clock_us && due_us <= clock_us + 500000);
+    clock_us = due_us;
+    bot_run_timeouts(b->bot);
+    script_port_turn(&b->port);
+}
+
+/* The host sends nothing and no one tells of its CLEAR_HALT. */
+static void in_is_halted_again_soon_after_each_clear_halt(void **state)
+{
+    struct bench *b = *state;
+    uint8_t buf[PACKET];
+
+    assert_int_equal(host_out(&b->port, "x", 1).end, HOST_DONE);
+    script_port_turn(&b->port);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(host_in(&b->port, buf, BOT_CSW_BYTES).end, HOST_STALL);
+        host_clear_halt(&b->port, USB_IN);
+        assert_int_equal(host_in(&b->port, buf, BOT_CSW_BYTES).end, HOST_NAK);
+        wait_a_moment(b);
+    }
+    is_invalid_until_reset(b);
+}
+
+static void nothing_is_waited_for_but_a_clear_halt_after_an_invalid_cbw(void **state)
+{
+    struct bench *b = *state;
+
+    assert_int_equal(bot_next_timeout_us(b->bot), UINT64_MAX);
+    assert_int_equal(host_out(&b->port, "x", 1).end, HOST_DONE);
+    script_port_turn(&b->port);
+    assert_int_not_equal(bot_next_timeout_us(b->bot), UINT64_MAX);
+    script_port_bot_reset(&b->port);
+    assert_int_equal(bot_next_timeout_us(b->bot), UINT64_MAX);
+    host_clear_halt(&b->port, USB_IN);
+    clock_us += 1000000;
+    bot_run_timeouts(b->bot);
+    works(b);
+    assert_int_equal(bot_next_timeout_us(b->bot), UINT64_MAX);
+}
+
+static void a_port_that_cannot_halt_is_not_asked_again_and_again(void **state)
+{
+    struct bench *b = *state;
+
+    b->port.halt_error = -EOPNOTSUPP;
+    assert_int_equal(host_out(&b->port, "x", 1).end, HOST_DONE);
+    script_port_turn(&b->port);
+    assert_int_equal(bot_next_timeout_us(b->bot), UINT64_MAX);
+}
+
 /* Data-in and data-out to no logical unit: the phases end, the CSW fails. */
 static void is_not_meaningful(struct bench *b, struct bot_cbw_wire *cbw)
 {
@@ -1492,7 +1555,8 @@ static void log_move(enum lun_log_level level, const char *text)
 static void a_configuration_without_a_logical_unit_is_refused(void **state)
 {
     struct lun *luns[1] = {&bench.lun[0]};
-    struct bot_config config = {.port = &bench.port.usb, .deferred = &bench.deferred, .luns = luns};
+    struct bot_config config = {
+        .port = &bench.port.usb, .deferred = &bench.deferred, .luns = luns, .now_us = now_us};
 
     (void)state;
     errno = 0;
@@ -1515,6 +1579,7 @@ static void every_move_is_logged(void **state)
                                 .deferred = &bench.deferred,
                                 .luns = luns,
                                 .lun_count = 1,
+                                .now_us = now_us,
                                 .log = log_move};
     struct bot *bot = bot_create(&config);
     assert_non_null(bot);
@@ -1585,6 +1650,9 @@ int main(void)
         PACKET_TEST(a_cbw_without_the_signature_is_invalid),
         PACKET_TEST(a_cbw_of_another_length_is_invalid),
         PACKET_TEST(the_halt_after_an_invalid_cbw_is_tried_again),
+        PACKET_TEST(in_is_halted_again_soon_after_each_clear_halt),
+        PACKET_TEST(nothing_is_waited_for_but_a_clear_halt_after_an_invalid_cbw),
+        PACKET_TEST(a_port_that_cannot_halt_is_not_asked_again_and_again),
         PACKET_TEST(an_unknown_lun_fails),
         PACKET_TEST(a_reserved_lun_bit_fails),
         PACKET_TEST(a_reserved_flag_fails),

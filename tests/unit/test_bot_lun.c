@@ -29,6 +29,11 @@ static void settle(void)
     }
 }
 
+static uint64_t now_us(void)
+{
+    return bench_now_us;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -41,6 +46,7 @@ static int setup(void **state)
         .deferred = &b.deferred,
         .luns = &b.lun,
         .lun_count = 1,
+        .now_us = now_us,
     };
     bot = bot_create(&config);
     assert_non_null(bot);

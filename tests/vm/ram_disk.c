@@ -132,6 +132,7 @@ static void make_disk(struct disk *d, struct ffs_port *port, bool halt)
                                     .luns = &d->lun,
                                     .lun_count = 1,
                                     .short_in = halt ? BOT_SHORT_IN_HALT : BOT_SHORT_IN_PACKET,
+                                    .now_us = now_us,
                                     .log = log_text};
     d->bot = bot_create(&bot_config);
     if (!d->bot)
