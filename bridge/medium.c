@@ -41,10 +41,9 @@ static void take_out(struct lun *lun, enum medium how)
 {
     lun->medium = how;
     lun->medium_until_us = LUN_NEVER_US;
-    lun_fail_all(lun, sense_no_medium);
 }
 
-/* How the medium that the host ejected comes back. */
+/* What the host sent before it ejected still goes its way. */
 static void host_ejects(struct lun *lun)
 {
     lun_log(lun, LUN_LOG_INFO, "the host ejected the disk");
@@ -101,6 +100,7 @@ void medium_run_timeout(struct lun *lun)
                 "the target is away for %u s: the host is told that there is no medium",
                 lun->config.give_up_after_ms / 1000);
         take_out(lun, MEDIUM_GIVEN_UP);
+        lun_fail_all(lun, sense_no_medium);
     }
 }
 
@@ -112,6 +112,7 @@ int lun_eject(struct lun *lun, bool force)
     if (!force && lun_busy(lun))
         return -EBUSY;
     take_out(lun, MEDIUM_OUT_USER);
+    lun_fail_all(lun, sense_no_medium);
     return 0;
 }
 
