@@ -14,6 +14,7 @@
  *   - nothing is written to another disk than the host knew;
  *   - commands that overlap and write are never at the target together, orphans
  *     included;
+ *   - without a medium nothing is read or written;
  *   - every command is completed once, and in time if the host does its part;
  *   - at the end an honest host is served, and all slices are home.
  */
@@ -53,6 +54,7 @@ struct out {
 struct slot {
     struct lun_cmd *cmd; /* NULL: free */
     struct op op;
+    bool no_medium;                /* at submit */
     bool complete, aborted, ended; /* ended: it sent fewer bytes than it should */
     uint32_t disk;                 /* that the host knew at submit */
     uint32_t version;              /* of what it writes */
@@ -69,6 +71,7 @@ static struct fuzz {
     struct deferred_list deferred;
     struct pool pool;
     struct ram_backend ram;
+    struct cable cable;
     struct lun *lun;
     struct slot slot[SLOTS];
     uint8_t *hostage[SLICES];
@@ -257,7 +260,7 @@ static void on_complete(struct lun_cmd *cmd)
     acknowledge(s);
     bool good = o->status == SCSI_STATUS_CODE_GOOD && !o->phase_error;
     if (good && s->op.plain)
-        CHECK(o->moved_bytes == s->op.length_bytes);
+        CHECK(o->moved_bytes == s->op.length_bytes && !s->no_medium);
     CHECK(!(good && s->ended));
     if (cmd->cdb[0] == OP_REQUEST_SENSE) /* its data may be the news */
         f.known_disk = f.accepted_disk;
@@ -294,6 +297,7 @@ static void submit(const uint8_t *cdb, uint8_t cdb_bytes, enum scsi_dir dir, uin
     if (f.known_disk == 0 && !f.told_no_medium) /* a host that comes when all is there */
         f.known_disk = f.accepted_disk;
     s->disk = f.known_disk;
+    s->no_medium = lun_medium(f.lun) != MEDIUM_IN;
     op_decode(cdb, cdb_bytes, RAM_BLOCK_BYTES, &s->op);
     if (s->op.plain && s->op.writes) {
         s->version = ++f.versions;
@@ -327,9 +331,9 @@ static void submit_plain(uint8_t how)
 static void submit_any(void)
 {
     static const uint8_t usual[] = {
-        OP_TEST_UNIT_READY,  OP_REQUEST_SENSE,        OP_INQUIRY,    OP_MODE_SENSE_6,
-        OP_READ_CAPACITY_10, OP_SYNCHRONIZE_CACHE_10, OP_UNMAP,      OP_COMPARE_AND_WRITE,
-        OP_VERIFY_10,        OP_WRITE_SAME_10,        OP_REPORT_LUNS};
+        OP_TEST_UNIT_READY,  OP_REQUEST_SENSE,        OP_INQUIRY,     OP_MODE_SENSE_6,
+        OP_READ_CAPACITY_10, OP_SYNCHRONIZE_CACHE_10, OP_UNMAP,       OP_COMPARE_AND_WRITE,
+        OP_VERIFY_10,        OP_WRITE_SAME_10,        OP_REPORT_LUNS, OP_START_STOP_UNIT};
     static const uint32_t lengths[] = {0,    1,    8,     18,    36,     192,    255,     512,
                                        1024, 4096, 65536, 65537, 131072, 524288, 1048576, 1048577};
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
@@ -507,13 +511,19 @@ static void open_lun(void)
     ram_init_on(&f.ram, &f.deferred, disk_memory);
     f.ram.blocks = BLOCKS;
     new_disk();
+    /* The host that waits least, so that WITHIN_US holds for it. */
+    cable_init(&f.cable, how & 4 ? 2 : 1, &host_unknown);
     struct lun_config config = {
         .backend = &f.ram.backend,
         .deferred = &f.deferred,
         .pool = &f.pool,
         .now_us = virtual_now,
         .disk_changed = disk_accepted,
-        .answer_within_ms = WITHIN_US / 1000,
+        .answer_within_ms = how & 0x20 ? LUN_ANSWER_BY_HOST : WITHIN_US / 1000,
+        .cable = how & 0x20 ? &f.cable : NULL,
+        .reinsert = (enum medium_reinsert)(how % 3),
+        .reinsert_after_ms = 3000,
+        .give_up_after_ms = how & 0x40 ? 60000 : 0,
         .segment_bytes = segments[how & 3],
         .removable = how & 4,
         .read_only = (how & 0x18) == 0x18,
@@ -526,6 +536,28 @@ static void open_lun(void)
     for (unsigned i = 0; i < 12; i++) {
         ram_turn(&f.ram);
         settle();
+    }
+}
+
+static void rare_event(uint8_t what)
+{
+    switch (what % 6) {
+    case 0:
+        lun_host_reset(f.lun);
+        break;
+    case 1:
+    case 2:
+        (void)lun_eject(f.lun, what % 6 == 1);
+        break;
+    case 3:
+        (void)lun_insert(f.lun);
+        break;
+    case 4:
+        lun_replugged(f.lun);
+        break;
+    default: /* the other unit on the cable is in use */
+        f.cable.used_us[1] = now_us;
+        break;
     }
 }
 
@@ -590,7 +622,7 @@ static void event(uint8_t what)
         else if (how < 15)
             f.ram.room = 1 + take() % RAM_QUEUE;
         else
-            lun_host_reset(f.lun);
+            rare_event(take());
         break;
     }
     settle();
@@ -637,6 +669,7 @@ static void make_good(void)
     f.ram.room = RAM_QUEUE;
     f.ram.refused = true; /* more() for those who were refused */
     hold_slices(0);
+    (void)lun_insert(f.lun);
 }
 
 static void finish(void)
@@ -644,6 +677,7 @@ static void finish(void)
     make_good();
     run_all();
     pass(20000000);
+    (void)lun_insert(f.lun); /* what was given up while there was no session */
     /* At most a medium change and a capacity change are still to be told. */
     static const uint8_t tur[SCSI_CDB_MAX_BYTES] = {OP_TEST_UNIT_READY};
     for (unsigned i = 0; i < 12 || f.ram.outstanding > 0; i++) {
