@@ -33,6 +33,12 @@ void deadline_start(struct cmd *cmd)
         cmd->deadline_us = cmd->submitted_us + wait_ms * (uint64_t)1000;
 }
 
+bool deadline_hopeless(const struct cmd *cmd)
+{
+    return cmd->patience.data_ms == 0 && cmd->lun->config.answer_within_ms != 0 &&
+           cmd->lun->stats.outstanding > 0;
+}
+
 void deadline_pause(struct cmd *cmd)
 {
     uint64_t now = lun_now(cmd->lun);

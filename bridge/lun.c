@@ -275,6 +275,11 @@ static void cmd_queue(struct cmd *cmd)
         cmd_refuse(cmd, inside ? sense_invalid_field : sense_lba_out_of_range);
         return;
     }
+    if (deadline_hopeless(cmd)) {
+        lun->stats.answered_late++;
+        cmd_refuse(cmd, sense_becoming_ready);
+        return;
+    }
     if (!cmd->op.plain)
         lun->stats.passed_through++;
     cmd->span = cmd_span(cmd);

@@ -18,6 +18,7 @@
 #define LUN_MAX_WHOLE_BYTES       ((uint32_t)BACKEND_IOV_MAX * POOL_SLICE_BYTES)
 #define LUN_ORPHANS_MAX           8
 #define LUN_ORPHAN_AGE_US         10000000u
+#define LUN_ORPHAN_FLUSH_AGE_US   60000000u
 #define LUN_ORPHAN_SLICES_MAX     BACKEND_IOV_MAX
 #define LUN_PROBE_TIME_US         10000000u
 #define LUN_BUSY_US               1000000u
@@ -43,7 +44,8 @@ struct segment {
     uint64_t orphaned_us;   /* since when the host waits for it no longer; 0: never was one */
     uint64_t not_before_us; /* LUN: it pauses until then; 0: it may go */
     bool repeated;          /* it was at the target before */
-    bool adoptable;         /* of an orphan: a READ of the disk that the host sees */
+    bool adoptable;         /* of an orphan: a READ or flush of the disk that the host sees */
+    bool patient;           /* of an orphan: a flush, which takes as long as it takes */
     struct backend_cmd backend;
 };
 
@@ -132,6 +134,9 @@ void cmd_fail(struct cmd *cmd, uint32_t at_bytes, const struct scsi_outcome *out
 
 /* deadline.c, for lun.c and segment.c: how long a command keeps the host waiting. */
 void deadline_start(struct cmd *cmd);
+/* There is no time to wait, and what was asked before waits still: another question
+ * would only be one more orphan. */
+bool deadline_hopeless(const struct cmd *cmd);
 /* It stands still while the host has data to fetch or to send. */
 void deadline_pause(struct cmd *cmd);
 void deadline_resume(struct cmd *cmd);

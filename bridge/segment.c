@@ -100,7 +100,8 @@ static void fill_iov(struct segment *s)
     }
 }
 
-/* A READ that the host repeats takes over the orphan that still reads it. */
+/* A READ or flush that the host repeats takes over the orphan that is still at it;
+ * no write reached the target behind a flush that is there. */
 static struct segment *segment_adopt(struct lun *lun, const uint8_t *cdb, uint32_t length_bytes)
 {
     for (unsigned i = 0; i < LUN_SEGMENTS; i++) {
@@ -137,6 +138,11 @@ static struct segment *segment_make(const struct cmd *cmd, const uint8_t *cdb,
     return s;
 }
 
+static bool may_be_adopted(const struct cmd *cmd)
+{
+    return cmd->op.flush || (cmd->op.plain && cmd->pub.dir == SCSI_DIR_IN);
+}
+
 struct segment *segment_cut(struct cmd *cmd)
 {
     struct lun *lun = cmd->lun;
@@ -147,7 +153,7 @@ struct segment *segment_cut(struct cmd *cmd)
     struct order_span span = next_range(cmd, length_bytes, cdb);
 
     struct segment *s = NULL;
-    if (cmd->op.plain && length_bytes > 0 && cmd->pub.dir == SCSI_DIR_IN)
+    if (may_be_adopted(cmd) && (length_bytes > 0 || cmd->op.flush))
         s = segment_adopt(lun, cdb, length_bytes);
     if (!s)
         s = segment_make(cmd, cdb, length_bytes);
@@ -210,7 +216,8 @@ void segment_abandon_all(struct cmd *cmd)
             segment_detach(s);
             s->order_slot = order_enter(&lun->order, s->span);
             assert(s->order_slot != ORDER_NONE); /* it had its place within the command's */
-            s->adoptable = cmd->op.plain && s->backend.dir == SCSI_DIR_IN;
+            s->adoptable = may_be_adopted(cmd);
+            s->patient = cmd->op.flush;
             if (s->orphaned_us == 0) /* an adopted one keeps its age */
                 s->orphaned_us = lun_now(lun);
             lun->stats.orphans++;
@@ -251,8 +258,9 @@ uint64_t segment_orphans_until_us(const struct lun *lun)
             continue;
         count++;
         slices += s->slice_count;
-        if (s->orphaned_us + LUN_ORPHAN_AGE_US < until_us)
-            until_us = s->orphaned_us + LUN_ORPHAN_AGE_US;
+        uint64_t age_us = s->patient ? LUN_ORPHAN_FLUSH_AGE_US : LUN_ORPHAN_AGE_US;
+        if (s->orphaned_us + age_us < until_us)
+            until_us = s->orphaned_us + age_us;
     }
     return count > LUN_ORPHANS_MAX || slices > LUN_ORPHAN_SLICES_MAX ? 0 : until_us;
 }

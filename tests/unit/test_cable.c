@@ -148,6 +148,23 @@ static void unit_whose_target_fell_silent_is_dead_after_one_command(void **state
     assert_int_equal(answered_after_ms(write8, SCSI_DIR_OUT, 4096), 0);
 }
 
+static void silent_target_is_not_asked_again_while_it_owes_an_answer(void **state)
+{
+    (void)state;
+    b.ram.hold_from = 1;
+    use_the_other();
+    assert_int_equal(answered_after_ms(flush, SCSI_DIR_NONE, 0), 500);
+    for (int i = 0; i < 20; i++) {
+        uint8_t lba[10];
+        memcpy(lba, read8, 10);
+        lba[5] = (uint8_t)(8 * i);
+        use_the_other();
+        assert_int_equal(answered_after_ms(lba, SCSI_DIR_IN, 4096), 0);
+    }
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_int_equal(b.ram.drops, 0);
+}
+
 static void silent_target_that_answers_is_alive_again(void **state)
 {
     (void)state;
@@ -234,6 +251,7 @@ int main(void)
         TEST2(dead_unit_holds_the_cable_for_half_a_second),
         TEST2(dead_unit_is_answered_at_once_while_another_is_in_use),
         TEST2(unit_whose_target_fell_silent_is_dead_after_one_command),
+        TEST2(silent_target_is_not_asked_again_while_it_owes_an_answer),
         TEST2(silent_target_that_answers_is_alive_again),
         TEST2(unit_alone_in_use_has_the_hosts_patience),
         TEST2(shared_cable_counts_from_the_last_progress),

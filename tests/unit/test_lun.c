@@ -1465,6 +1465,42 @@ static void repeated_read_adopts_its_orphan(void **state)
     lun_release(b.lun, read);
 }
 
+static void repeated_flush_adopts_its_orphan(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    struct lun_cmd *flush = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    bench_pass(&b, 4100000);
+    assert_sense(&flush->outcome, sense_becoming_ready);
+    lun_release(b.lun, flush);
+    flush = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+    bench_settle(&b);
+    assert_int_equal(b.ram.seen_count, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(flush->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, flush);
+}
+
+static void flush_may_take_a_minute_before_it_costs_the_session(void **state)
+{
+    (void)state;
+    struct note note;
+    b.ram.hold_from = 1;
+    for (int i = 0; i < 15; i++) {
+        struct lun_cmd *flush = bench_cmd(&b, &note, sync10, 10, SCSI_DIR_NONE, 0);
+        bench_pass(&b, 4000000);
+        assert_int_equal(note.complete, 1);
+        lun_release(b.lun, flush);
+    }
+    assert_int_equal(b.ram.drops, 0);
+    bench_pass(&b, 5000000);
+    assert_int_equal(b.ram.drops, 1);
+    ram_lose(&b.ram, "dropped");
+}
+
 static void later_command_does_not_overtake_one_that_it_overlaps(void **state)
 {
     (void)state;
@@ -1867,6 +1903,8 @@ int main(void)
         TEST(command_that_is_not_read_only_runs_alone),
         TEST(aborted_write_is_an_orphan_that_holds_back_overlaps),
         TEST(repeated_read_adopts_its_orphan),
+        TEST(repeated_flush_adopts_its_orphan),
+        TEST(flush_may_take_a_minute_before_it_costs_the_session),
         TEST(later_command_does_not_overtake_one_that_it_overlaps),
         TEST(flush_waits_for_writes_and_not_for_reads),
         TEST(read_adopted_twice_leaves_nothing_behind),
