@@ -35,7 +35,7 @@ static enum verdict judge(const struct lun *lun, const struct disk_identity *fre
     const struct disk_identity *known = &lun->disk;
     if (!lun->have_disk)
         return DISK_FIRST;
-    if (lun->retargeted || (lun->config.ephemeral && lun->new_session) || !disk_same(known, fresh))
+    if ((lun->config.ephemeral && lun->new_session) || !disk_same(known, fresh))
         return DISK_OTHER;
     if (known->block_bytes != fresh->block_bytes || known->blocks > fresh->blocks)
         return DISK_RESHAPED;
@@ -53,9 +53,8 @@ static void tell_host(struct lun *lun, enum verdict verdict, const struct disk_i
         break;
     case DISK_OTHER:
         lun_log(lun, LUN_LOG_WARNING, "the host is told of a new medium: %s",
-                lun->retargeted         ? "another target was chosen"
-                : lun->config.ephemeral ? "this target makes a fresh disk at each login"
-                                        : "the target presents another disk than before");
+                lun->config.ephemeral ? "this target makes a fresh disk at each login"
+                                      : "the target presents another disk than before");
         lun_fail_all(lun, sense_medium_changed);
         lun_raise_attention(lun, sense_medium_changed);
         break;
@@ -86,7 +85,7 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
     tell_host(lun, verdict, &p->disk);
     lun->disk = p->disk;
     lun->have_disk = true;
-    lun->retargeted = lun->new_session = false;
+    lun->new_session = false;
     medium_found(lun);
     lun->accepted = true;
     lun->silent = false;
@@ -137,9 +136,12 @@ void attach_backend(struct lun *lun, struct backend *backend)
     backend->events_ctx = lun;
 }
 
-void lun_retarget(struct lun *lun, struct backend *backend)
+void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral)
 {
     assert(!lun->link_up && !lun->probe.running && lun->stats.outstanding == 0);
+    assert(lun->medium != MEDIUM_IN);
     attach_backend(lun, backend);
-    lun->retargeted = lun->have_disk;
+    lun->config.ephemeral = ephemeral;
+    lun->have_disk = false;
+    lun->told_no_medium = true; /* it will be, if it asks */
 }

@@ -114,20 +114,25 @@ uint64_t lun_next_timeout_us(const struct lun *lun);
 void lun_run_timeouts(struct lun *lun);
 
 /*
- * The medium. lun_eject(): 0; -EALREADY: it is out; -EBUSY without `force`: the
- * host has commands under way or wrote within the last second. What is under way
- * fails with MEDIUM NOT PRESENT. lun_insert(): 0; -EALREADY: it is in; -ENOTCONN:
- * no disk was ever accepted. The host is told of a medium change.
+ * The medium. lun_eject(): 0, also when none was there yet; -EALREADY: it is out;
+ * -EBUSY without `force`: the host has commands under way or wrote within the last
+ * second. What is under way fails with MEDIUM NOT PRESENT. lun_insert(): 0;
+ * -EALREADY: it is in; -ENOTCONN: there is no disk now, it comes in with the first
+ * that is accepted. The host is told of a medium change.
  */
 enum medium lun_medium(const struct lun *lun);
 int lun_eject(struct lun *lun, bool force);
 int lun_insert(struct lun *lun);
+/* As read_only of the configuration. Hosts ask for it when a medium comes in: call
+ * it while there is none. */
+void lun_write_protect(struct lun *lun, bool read_only);
 /* The cable was out for a while: what a host ejected comes back, unless it never shall. */
 void lun_replugged(struct lun *lun);
 
-/* Another back end from now on; only while there is no session, and the old one
- * holds no command. What it brings is another disk to the host. */
-void lun_retarget(struct lun *lun, struct backend *backend);
+/* Another back end from now on; only while there is no session, the old one holds
+ * no command, and no medium is in. The old disk is forgotten; what the new one
+ * brings comes in after lun_insert(). `ephemeral` as in the configuration. */
+void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral);
 
 /* The disk that was accepted last, or NULL before there ever was one. */
 const struct disk_identity *lun_disk(const struct lun *lun);

@@ -104,7 +104,6 @@ struct lun {
     bool have_disk;
     struct disk_identity disk;
     bool new_session; /* nothing was accepted in this session yet */
-    bool retargeted;  /* what is accepted next is another disk, whatever it says */
     bool silent;      /* the target let a command wait too long and said nothing since */
     enum medium medium;
     uint64_t medium_until_us;         /* it comes back, or is given up; LUN_NEVER_US: neither */

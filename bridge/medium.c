@@ -22,7 +22,7 @@ const char *medium_name(enum medium medium)
     case MEDIUM_GIVEN_UP:
         return "given up";
     }
-    return "never seen";
+    return "awaited";
 }
 
 enum medium lun_medium(const struct lun *lun)
@@ -35,6 +35,8 @@ static void put_in(struct lun *lun)
     lun->medium = MEDIUM_IN;
     lun->medium_until_us = LUN_NEVER_US;
     lun_raise_attention(lun, sense_medium_changed);
+    if (!lun->accepted)
+        medium_missed(lun);
 }
 
 static void take_out(struct lun *lun, enum medium how)
@@ -106,8 +108,7 @@ void medium_run_timeout(struct lun *lun)
 
 int lun_eject(struct lun *lun, bool force)
 {
-    if (lun->medium != MEDIUM_IN && lun->medium != MEDIUM_OUT_HOST &&
-        lun->medium != MEDIUM_GIVEN_UP)
+    if (lun->medium == MEDIUM_OUT_USER)
         return -EALREADY;
     if (!force && lun_busy(lun))
         return -EBUSY;
@@ -120,10 +121,17 @@ int lun_insert(struct lun *lun)
 {
     if (lun->medium == MEDIUM_IN)
         return -EALREADY;
-    if (lun->medium == MEDIUM_UNSEEN)
+    if (!lun->have_disk)
+        lun->medium = MEDIUM_UNSEEN;
+    if (lun->medium == MEDIUM_UNSEEN || lun->medium == MEDIUM_GIVEN_UP)
         return -ENOTCONN;
     put_in(lun);
     return 0;
+}
+
+void lun_write_protect(struct lun *lun, bool read_only)
+{
+    lun->config.read_only = read_only;
 }
 
 void lun_replugged(struct lun *lun)

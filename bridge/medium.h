@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum medium {
-    MEDIUM_UNSEEN,   /* no disk was ever accepted */
+    MEDIUM_UNSEEN,   /* wanted, but no disk was accepted yet */
     MEDIUM_IN,       /* also while the target is away */
     MEDIUM_OUT_HOST, /* the host ejected it (START STOP UNIT) */
     MEDIUM_OUT_USER, /* lun_eject() */

@@ -11,7 +11,7 @@
 
 /* A multiple of every bulk wMaxPacketSize and of the page size. */
 #define POOL_SLICE_BYTES 65536u
-#define POOL_SLICES_MAX  256u
+#define POOL_SLICES_MAX  288u
 
 struct pool {
     uint8_t *arena; /* page-aligned, slice_count * POOL_SLICE_BYTES, the caller's */

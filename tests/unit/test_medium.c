@@ -257,7 +257,76 @@ static void nothing_to_insert_before_a_disk_was_seen(void **state)
     bench_open(&b, NULL);
     assert_int_equal(lun_medium(b.lun), MEDIUM_UNSEEN);
     assert_int_equal(lun_insert(b.lun), -ENOTCONN);
+    assert_int_equal(lun_medium(b.lun), MEDIUM_UNSEEN);
+}
+
+static void a_drive_ejected_before_its_disk_came_stays_empty(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    assert_int_equal(lun_eject(b.lun, false), 0);
     assert_int_equal(lun_eject(b.lun, false), -EALREADY);
+    bench_up(&b);
+    no_data_gives(tur, sense_no_medium);
+    assert_int_equal(lun_insert(b.lun), 0);
+    no_data_gives(tur, sense_medium_changed);
+    read_gives(sense_none);
+}
+
+static void an_insert_that_is_too_early_lets_the_disk_in_when_it_comes(void **state)
+{
+    (void)state;
+    bench_close(&b);
+    bench_open(&b, NULL);
+    assert_int_equal(lun_eject(b.lun, false), 0);
+    assert_int_equal(lun_insert(b.lun), -ENOTCONN);
+    no_data_gives(tur, sense_no_medium);
+    bench_up(&b);
+    no_data_gives(tur, sense_medium_changed);
+    read_gives(sense_none);
+}
+
+static void given_up_means_until_the_target_is_back(void **state)
+{
+    (void)state;
+    again_with(give_up_after_60_s);
+    ram_lose(&b.ram, "target gone");
+    bench_pass(&b, 61000000);
+    assert_int_equal(lun_medium(b.lun), MEDIUM_GIVEN_UP);
+    assert_int_equal(lun_insert(b.lun), -ENOTCONN);
+    no_data_gives(tur, sense_no_medium);
+    bench_up(&b);
+    no_data_gives(tur, sense_medium_changed);
+}
+
+static void inserted_without_a_session_is_given_up_in_time(void **state)
+{
+    (void)state;
+    again_with(give_up_after_60_s);
+    assert_int_equal(lun_eject(b.lun, false), 0);
+    ram_lose(&b.ram, "target gone");
+    bench_pass(&b, 100000000);
+    assert_int_equal(lun_insert(b.lun), 0);
+    bench_pass(&b, 59000000);
+    assert_int_equal(lun_medium(b.lun), MEDIUM_IN);
+    bench_pass(&b, 2000000);
+    assert_int_equal(lun_medium(b.lun), MEDIUM_GIVEN_UP);
+}
+
+static void write_protection_may_change_with_the_medium(void **state)
+{
+    (void)state;
+    memset(data, 0x11, sizeof(data));
+    assert_int_equal(lun_eject(b.lun, false), 0);
+    lun_write_protect(b.lun, true);
+    assert_int_equal(lun_insert(b.lun), 0);
+    no_data_gives(tur, sense_medium_changed);
+    struct scsi_outcome o = bench_run(&b, write_cdb, 10, SCSI_DIR_OUT, data, 4096);
+    assert_true(sense_code_equal(bench_sense(&o), sense_write_protected));
+    lun_write_protect(b.lun, false);
+    o = bench_run(&b, write_cdb, 10, SCSI_DIR_OUT, data, 4096);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
 }
 
 static void another_target_is_another_medium(void **state)
@@ -269,10 +338,10 @@ static void another_target_is_another_medium(void **state)
     assert_int_equal(lun_eject(b.lun, false), 0);
     ram_lose(&b.ram, "logged out");
     bench_settle(&b);
-    lun_retarget(b.lun, &other.backend);
     ram_free(&b.ram);
     b.ram = other;
-    lun_retarget(b.lun, &b.ram.backend);
+    lun_retarget(b.lun, &b.ram.backend, false);
+    assert_null(lun_disk(b.lun));
     bench_up(&b);
     no_data_gives(tur, sense_medium_changed);
     no_data_gives(tur, sense_no_medium);
@@ -282,10 +351,28 @@ static void another_target_is_another_medium(void **state)
     assert_int_equal(data[0], 0x77);
 }
 
+/* Another target's disk may look the same, and the host may not have asked. */
+static void the_host_is_told_of_another_target_in_any_case(void **state)
+{
+    (void)state;
+    struct ram_backend other;
+    ram_init(&other, &b.deferred);
+    assert_int_equal(lun_eject(b.lun, false), 0);
+    ram_lose(&b.ram, "logged out");
+    bench_settle(&b);
+    ram_free(&b.ram);
+    b.ram = other;
+    lun_retarget(b.lun, &b.ram.backend, false);
+    assert_int_equal(lun_insert(b.lun), -ENOTCONN);
+    bench_up(&b);
+    no_data_gives(tur, sense_medium_changed);
+    no_data_gives(tur, sense_none);
+}
+
 static void every_state_has_a_name(void **state)
 {
     (void)state;
-    assert_string_equal(medium_name(MEDIUM_UNSEEN), "never seen");
+    assert_string_equal(medium_name(MEDIUM_UNSEEN), "awaited");
     assert_string_equal(medium_name(MEDIUM_IN), "in");
     assert_string_equal(medium_name(MEDIUM_OUT_HOST), "ejected by the host");
     assert_string_equal(medium_name(MEDIUM_OUT_USER), "ejected");
@@ -310,7 +397,13 @@ int main(void)
         TEST(long_outage_is_given_up_when_asked_for),
         TEST(short_outages_do_not_add_up),
         TEST(nothing_to_insert_before_a_disk_was_seen),
+        TEST(a_drive_ejected_before_its_disk_came_stays_empty),
+        TEST(an_insert_that_is_too_early_lets_the_disk_in_when_it_comes),
+        TEST(given_up_means_until_the_target_is_back),
+        TEST(inserted_without_a_session_is_given_up_in_time),
+        TEST(write_protection_may_change_with_the_medium),
         TEST(another_target_is_another_medium),
+        TEST(the_host_is_told_of_another_target_in_any_case),
         TEST(every_state_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
