@@ -24,7 +24,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -499,16 +498,11 @@ static int watch_signals(struct child *child)
 
 static int give_up_rights(const struct child_start *start)
 {
-    const struct rlimit memory = {RLIM_INFINITY, RLIM_INFINITY};
-    const struct rlimit files = {64, 64};
-    const struct rlimit none = {0, 0};
-    /* Where locked memory may not be raised, mlockall() says so later. */
-    (void)setrlimit(RLIMIT_MEMLOCK, &memory);
-    (void)setrlimit(RLIMIT_NPROC, &none);
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-        return -errno;
+    int rc = sandbox_limits();
+    if (rc < 0)
+        return rc;
     if (geteuid() == 0) {
-        int rc = sandbox_enter(start->uid, start->gid, start->root_dir);
+        rc = sandbox_enter(start->uid, start->gid, start->root_dir);
         if (rc < 0)
             return rc;
     }

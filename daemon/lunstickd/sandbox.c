@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,6 +54,18 @@ int sandbox_keep_capabilities(uint64_t mask)
 {
     int rc = limit_capabilities(mask);
     return rc < 0 ? rc : set_capabilities(mask);
+}
+
+int sandbox_limits(void)
+{
+    const struct rlimit memory = {RLIM_INFINITY, RLIM_INFINITY};
+    const struct rlimit files = {64, 64};
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_MEMLOCK, &memory);
+    if (setrlimit(RLIMIT_NPROC, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
+        setrlimit(RLIMIT_CORE, &none) < 0)
+        return -errno;
+    return 0;
 }
 
 int sandbox_enter(uid_t uid, gid_t gid, const char *dir)

@@ -18,6 +18,10 @@ bool sandbox_user(const char *user, uid_t *uid, gid_t *gid);
  * bound for everything started from here. 0 or -errno. */
 int sandbox_keep_capabilities(uint64_t mask);
 
+/* No process, no core file, few files; locked memory without limit, where that
+ * may be had (mlockall() will tell). 0 or -errno. */
+int sandbox_limits(void);
+
 /* Root no more: empty root directory `dir` (NULL: as it is), the one user and
  * group, no capability, no way back to any, no ptrace, no core file. 0 or -errno. */
 int sandbox_enter(uid_t uid, gid_t gid, const char *dir);

@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/usb/functionfs.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +23,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Stands for the number of the process that loads the filter. No other constant
+ * of the filter may be the same. */
+#define FILTER_OWN_PID 0x7fffff5dU
+
 static const char *const plain[] = {
     /* data: FunctionFS, the target, the log, the parent */
     "read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg",
@@ -28,9 +35,9 @@ static const char *const plain[] = {
     /* asynchronous I/O of the endpoints */
     "io_submit", "io_getevents", "io_cancel",
     /* the session's connection, the control socket */
-    "connect", "accept4", "setsockopt", "getsockopt", "getsockname", "close",
+    "connect", "accept4", "getsockname", "close",
     /* memory */
-    "brk", "munmap", "madvise", "futex", "getrandom",
+    "brk", "munmap", "mremap", "getrandom",
     /* ending */
     "exit", "exit_group", "rt_sigreturn", "rt_sigprocmask", "rt_sigaction", "getpid", "gettid"};
 
@@ -46,6 +53,20 @@ static const struct {
 };
 
 static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_FLUSH, FUNCTIONFS_ENDPOINT_DESC};
+
+/* What libiscsi sets on its connection. */
+static const struct {
+    int level, option;
+} set_options[] = {
+    {SOL_SOCKET, SO_KEEPALIVE},   {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_USER_TIMEOUT},
+    {IPPROTO_TCP, TCP_SYNCNT},    {IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_TCP, TCP_KEEPIDLE},
+    {IPPROTO_TCP, TCP_KEEPINTVL},
+};
+
+/* Locks of the C libraries, all private to the process or not; what they
+ * return to the kernel as they free memory. */
+static const int futexes[] = {FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET};
+static const int advices[] = {MADV_DONTNEED, MADV_FREE};
 
 static void check(int rc, const char *what)
 {
@@ -79,34 +100,57 @@ static void add_rules(scmp_filter_ctx ctx, uint32_t arch)
         rule(ctx, arch, SCMP_ACT_ALLOW, "ioctl", 1,
              &SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, functionfs[i]));
 
-    /* Memory is never executable. */
-    const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    rule(ctx, arch, SCMP_ACT_ALLOW, "mmap", 1, &no_exec);
-    rule(ctx, arch, SCMP_ACT_ALLOW, "mprotect", 1, &no_exec);
-    rule(ctx, arch, SCMP_ACT_ALLOW, "mremap", 0, NULL);
+    /* Memory is never executable, and no file is mapped. */
+    const struct scmp_arg_cmp memory[] = {
+        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+        SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS),
+    };
+    rule(ctx, arch, SCMP_ACT_ALLOW, "mmap", 2, memory);
+    rule(ctx, arch, SCMP_ACT_ALLOW, "mprotect", 1, memory);
+    for (size_t i = 0; i < sizeof futexes / sizeof futexes[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ALLOW, "futex", 1,
+             &SCMP_A1(SCMP_CMP_MASKED_EQ, FUTEX_CMD_MASK & 0xffffffff, (scmp_datum_t)futexes[i]));
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++)
+        rule(ctx, arch, SCMP_ACT_ALLOW, "madvise", 1,
+             &SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)advices[i]));
 
     /* TCP only. getaddrinfo() of glibc asks for a netlink socket, even for a
      * numeric address, and goes on without. */
-    const int families[] = {AF_INET, AF_INET6};
-    for (unsigned i = 0; i < 2; i++) {
+    const int families[] = {AF_INET, AF_INET6}, protocols[] = {0, IPPROTO_TCP};
+    for (unsigned i = 0; i < 4; i++) {
         const struct scmp_arg_cmp tcp[] = {
-            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i / 2]),
             SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM),
+            SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)protocols[i % 2]),
         };
-        rule(ctx, arch, SCMP_ACT_ALLOW, "socket", 2, tcp);
+        rule(ctx, arch, SCMP_ACT_ALLOW, "socket", 3, tcp);
     }
     const int others[] = {AF_NETLINK, AF_UNIX};
     for (unsigned i = 0; i < 2; i++)
         rule(ctx, arch, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1,
              &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)others[i]));
+    for (size_t i = 0; i < sizeof set_options / sizeof set_options[0]; i++) {
+        const struct scmp_arg_cmp option[] = {
+            SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)set_options[i].level),
+            SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)set_options[i].option),
+        };
+        rule(ctx, arch, SCMP_ACT_ALLOW, "setsockopt", 2, option);
+    }
+    const struct scmp_arg_cmp error[] = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET),
+                                         SCMP_A2(SCMP_CMP_EQ, SO_ERROR)};
+    rule(ctx, arch, SCMP_ACT_ALLOW, "getsockopt", 2, error);
 
     const int fcntls[] = {F_GETFL, F_SETFL};
     for (size_t i = 0; i < sizeof fcntls / sizeof fcntls[0]; i++)
         rule(ctx, arch, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntls[i]));
 
-    /* abort(), so that a failed assertion is seen as one */
-    rule(ctx, arch, SCMP_ACT_ALLOW, "tgkill", 1, &SCMP_A2(SCMP_CMP_EQ, SIGABRT));
-    rule(ctx, arch, SCMP_ACT_ALLOW, "tkill", 1, &SCMP_A1(SCMP_CMP_EQ, SIGABRT));
+    /* abort(), so that a failed assertion is seen as one; nobody else's */
+    const struct scmp_arg_cmp tgkill[] = {SCMP_A0(SCMP_CMP_EQ, FILTER_OWN_PID),
+                                          SCMP_A2(SCMP_CMP_EQ, SIGABRT)};
+    rule(ctx, arch, SCMP_ACT_ALLOW, "tgkill", 2, tgkill);
+    const struct scmp_arg_cmp tkill[] = {SCMP_A0(SCMP_CMP_EQ, FILTER_OWN_PID),
+                                         SCMP_A1(SCMP_CMP_EQ, SIGABRT)};
+    rule(ctx, arch, SCMP_ACT_ALLOW, "tkill", 2, tkill);
 }
 
 static void write_filter(uint32_t arch, const char *condition)
@@ -121,6 +165,7 @@ static void write_filter(uint32_t arch, const char *condition)
     }
     /* decided by a tree of numbers: few steps for each call */
     check(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2), "seccomp_attr_set");
+    check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "bad arch");
     add_rules(ctx, arch);
     check(seccomp_export_bpf(ctx, fileno(program)), "seccomp_export_bpf");
     seccomp_release(ctx);
@@ -140,7 +185,9 @@ int main(int argc, char **argv)
 {
     if (argc != 2 || !freopen(argv[1], "w", stdout))
         check(-EINVAL, "the header to write");
-    printf("/* Made by seccomp_gen.c; needs linux/filter.h. */\n");
+    printf("/* Made by seccomp_gen.c; needs linux/filter.h. */\n"
+           "#define FILTER_OWN_PID 0x%xU /* each one is to be replaced by getpid() */\n",
+           FILTER_OWN_PID);
     write_filter(SCMP_ARCH_X86_64, "#if defined(__x86_64__)");
     write_filter(SCMP_ARCH_AARCH64, "#elif defined(__aarch64__)");
     printf("#else\n#error \"no system call filter for this architecture: see seccomp_gen.c\"\n"

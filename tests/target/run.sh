@@ -7,7 +7,7 @@
 #   TARGET_SESSIONS=N    sessions of 100 commands under valgrind (default 1000;
 #                        0: without valgrind, as for a build with sanitizers)
 #   TARGET_VERBOSE=1     the session's log
-#   run.sh NAME...       only these programs, and probe, zero_copy, valgrind
+#   run.sh NAME...       only these programs, and probe, attempts, zero_copy, valgrind
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib.sh
@@ -74,6 +74,17 @@ for program in "$build"/tests/target/test_*; do
 done
 if wanted probe "$@"; then
     "$here/probe.sh"
+fi
+# Without root only the filter is tried.
+if wanted attempts "$@" && [ -x "$build/tests/target/attempts" ]; then
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir -m 555 "$work/empty"
+        chmod 711 "$work"
+        attempts=("$work/empty")
+    else
+        attempts=()
+    fi
+    "$build/tests/target/attempts" "${attempts[@]}" | sed -u 's/^\(ok\|FAIL\) /\1 child: /'
 fi
 sessions=${TARGET_SESSIONS:-1000}
 if wanted valgrind "$@" && [ "$sessions" -gt 0 ] && ! sanitized; then
