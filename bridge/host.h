@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hosts, one table: how each is recognised, how long it waits, and why we
- * think so. What is not in the table is treated as firmware, which waits least.
+ * The hosts, one table: how each is recognised, what it needs that others do
+ * not, and why we think so. What is not recognised is treated as firmware, which
+ * waits least: taken for an operating system it would be left without an answer
+ * for longer than it waits, and a boot would hang.
+ *
+ * What every host gets, because some host needs it and none minds, is no column:
+ * short data-in ends with a packet, not a halt; the device is not composite; the
+ * commands of local.h are answered at once; a CDB is as long as its operation
+ * code says, not as long as the host says; PREVENT is refused.
  */
 #ifndef LUNSTICK_BRIDGE_HOST_H
 #define LUNSTICK_BRIDGE_HOST_H
@@ -13,6 +20,7 @@ struct host_profile {
     const char *name;   /* as in the configuration; "unknown" */
     uint32_t data_ms;   /* how long it may wait for the first data of a command */
     uint32_t status_ms; /* and for the status, once the data are through */
+    bool lun_in_cdb;    /* it may write the unit's number into the CDB, as SCSI-2 has it */
     const char *reason; /* what about this host asks for it */
     const char *source; /* "seen here: ...", or "reported, not seen here: ..." */
 };

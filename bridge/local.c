@@ -55,13 +55,32 @@ static bool inquiry(const struct local_view *view, const uint8_t *cdb, struct lo
     for (unsigned i = 4; list && i < list->bytes; i++)
         if (list->data[i] == cdb[2])
             return false;
+
+    /* Windows waits long where it is refused these two (host.c); a serial number of
+     * spaces says that there is none (SPC-4 7.8.15). */
+    static const uint8_t pages[6] = {0, 0x00, 0, 2, 0x00, 0x80};
+    static const uint8_t no_serial[8] = {0, 0x80, 0, 4, ' ', ' ', ' ', ' '};
+    if (cdb[2] == 0x00)
+        return answer(reply, pages, sizeof(pages));
+    if (cdb[2] == 0x80)
+        return answer(reply, no_serial, sizeof(no_serial));
     return refuse(reply, sense_invalid_field);
 }
 
-static bool report_luns(struct local_reply *reply)
+/* SPC-4 6.33: each unit on the cable sees them all; none is a well known one. */
+static bool report_luns(const struct local_view *view, const uint8_t *cdb,
+                        struct local_reply *reply)
 {
-    static const uint8_t only_lun_0[16] = {0, 0, 0, 8};
-    return answer(reply, only_lun_0, sizeof(only_lun_0));
+    enum { WITHOUT_WELL_KNOWN, WELL_KNOWN_ONLY, ALL };
+    unsigned luns = cdb[2] == WELL_KNOWN_ONLY ? 0 : view->luns;
+    if (cdb[2] > ALL)
+        return refuse(reply, sense_invalid_field);
+    reply->bytes = 8 + 8 * luns;
+    memset(reply->data, 0, reply->bytes);
+    put_be32(reply->data, 8 * luns);
+    for (unsigned i = 0; i < luns; i++)
+        reply->data[8 + 8 * i + 1] = (uint8_t)i;
+    return true;
 }
 
 /* SPC-4 6.39: the kept sense, in the format that DESC asks for. */
@@ -75,6 +94,11 @@ static bool request_sense(const struct local_view *view, const uint8_t *cdb,
         bool kept_descriptor = (kept->sense[0] & 0x7f) >= 0x72;
         if (kept_descriptor == descriptor)
             return answer(reply, kept->sense, kept->sense_bytes);
+        if (kept_descriptor) {
+            sense_to_fixed(kept->sense, kept->sense_bytes, reply->data);
+            reply->bytes = SENSE_FIXED_BYTES;
+            return true;
+        }
         sense_parse(kept->sense, kept->sense_bytes, &code);
     }
     reply->bytes = (uint32_t)(descriptor ? sense_build_descriptor(reply->data, code)
@@ -96,23 +120,26 @@ static bool read_capacity10(const struct disk_identity *disk, struct local_reply
     return true;
 }
 
-/* MMC-3 6.24: header, then one current descriptor: formatted media. */
-static bool read_format_capacities(const struct disk_identity *disk, struct local_reply *reply)
+/* MMC-6 6.24: header, then one descriptor: formatted media, or no media and the
+ * most that the drive could take. */
+static bool read_format_capacities(const struct local_view *view, struct local_reply *reply)
 {
+    enum { FORMATTED = 2, NO_MEDIA = 3 };
+    bool in = view->disk && view->medium;
+    uint64_t blocks = in ? view->disk->blocks : UINT32_MAX;
     memset(reply->data, 0, 12);
     reply->data[3] = 8;
-    put_be32(reply->data + 4, disk->blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)disk->blocks);
-    put_be24(reply->data + 9, disk->block_bytes);
-    reply->data[8] = 2;
+    put_be32(reply->data + 4, blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)blocks);
+    reply->data[8] = in ? FORMATTED : NO_MEDIA;
+    put_be24(reply->data + 9, in ? view->disk->block_bytes : 512);
     reply->bytes = 12;
     return true;
 }
 
-/* Appends the mode pages that `page` asks for behind `at`; 0: no such page. */
+/* Appends the mode pages that `page` asks for behind `at`. */
 static uint32_t mode_pages(const struct local_view *view, uint8_t page, bool changeable,
                            uint8_t *out, uint32_t at)
 {
-    uint32_t start = at;
     if (page == PAGE_CACHING || page == PAGE_ALL) {
         uint8_t caching[20] = {PAGE_CACHING, 18};
         if (view->disk && view->disk->has_caching_page)
@@ -129,24 +156,31 @@ static uint32_t mode_pages(const struct local_view *view, uint8_t page, bool cha
         memcpy(out + at, exceptions, sizeof(exceptions));
         at += sizeof(exceptions);
     }
-    return at == start ? 0 : at;
+    return at;
+}
+
+/* The pages that hosts ask for before they use a disk, with all their subpages or
+ * none. Others are the target's. */
+static bool mode_page_is_ours(const uint8_t *cdb)
+{
+    uint8_t page = cdb[2] & 0x3f;
+    return (page == PAGE_CACHING || page == PAGE_EXCEPTIONS || page == PAGE_ALL) &&
+           (cdb[3] == 0 || cdb[3] == 0xff);
 }
 
 /* SPC-4 6.11, 6.12; no block descriptors: hosts have READ CAPACITY for it. */
 static bool mode_sense(const struct local_view *view, const uint8_t *cdb, bool ten,
                        struct local_reply *reply)
 {
+    enum { CURRENT, CHANGEABLE, DEFAULT, SAVED };
     uint8_t control = cdb[2] >> 6;
     uint8_t page = cdb[2] & 0x3f;
     uint32_t header = ten ? 8 : 4;
-    if (control == 3 || (cdb[3] != 0 && cdb[3] != 0xff))
-        return refuse(reply, sense_invalid_field);
+    if (control == SAVED)
+        return refuse(reply, sense_saving_not_supported);
 
     memset(reply->data, 0, header);
-    uint32_t end = mode_pages(view, page, control == 1, reply->data, header);
-    if (end == 0)
-        return refuse(reply, sense_invalid_field);
-
+    uint32_t end = mode_pages(view, page, control == CHANGEABLE, reply->data, header);
     bool protect = view->read_only || (view->disk && view->disk->write_protected);
     bool dpofua = view->disk && view->disk->dpofua;
     uint8_t specific = (uint8_t)((protect ? 0x80 : 0) | (dpofua ? 0x10 : 0));
@@ -170,13 +204,16 @@ bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_
     case OP_INQUIRY:
         return inquiry(view, cdb, reply);
     case OP_REPORT_LUNS:
-        return report_luns(reply);
+        return report_luns(view, cdb, reply);
     case OP_REQUEST_SENSE:
         return request_sense(view, cdb, reply);
+    case OP_READ_FORMAT_CAPACITIES:
+        return read_format_capacities(view, reply);
     case OP_MODE_SENSE_6:
-        return mode_sense(view, cdb, false, reply);
     case OP_MODE_SENSE_10:
-        return mode_sense(view, cdb, true, reply);
+        if (mode_page_is_ours(cdb))
+            return mode_sense(view, cdb, cdb[0] == OP_MODE_SENSE_10, reply);
+        break;
     case OP_PREVENT_ALLOW:
         return cdb[4] & 3 ? refuse(reply, sense_invalid_field) : true;
     default:
@@ -191,8 +228,6 @@ bool local_answer(const struct local_view *view, const uint8_t cdb[SCSI_CDB_MAX_
         return true;
     case OP_READ_CAPACITY_10:
         return read_capacity10(view->disk, reply);
-    case OP_READ_FORMAT_CAPACITIES:
-        return read_format_capacities(view->disk, reply);
     case OP_SERVICE_ACTION_IN_16:
         if ((cdb[1] & 0x1f) == SA_READ_CAPACITY_16)
             return answer(reply, view->disk->capacity16, sizeof(view->disk->capacity16));

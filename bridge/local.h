@@ -4,17 +4,21 @@
  * without a session:
  *
  *   INQUIRY                   as probed; RMB by configuration; VPD pages 00, 80,
- *                             83, B0, B1, B2 as probed
- *   REPORT LUNS               the one LUN, 0
- *   REQUEST SENSE             the sense kept for this host
+ *                             83, B0, B1, B2 as probed; 00 and 80 in any case
+ *   REPORT LUNS               the units on the cable
+ *   REQUEST SENSE             the sense kept for this host, in the format it asks for
  *   READ CAPACITY(10), (16)   as probed
- *   READ FORMAT CAPACITIES    as probed
- *   MODE SENSE(6), (10)       caching page as probed; write protection
+ *   READ FORMAT CAPACITIES    as probed; without a medium: none, and the maximum
+ *   MODE SENSE(6), (10)       pages 08 (as probed), 1C (nothing is reported) and 3F
+ *                             (both), write protection, no block descriptors; other
+ *                             pages and single subpages are the target's
  *   TEST UNIT READY           GOOD while there is a medium
  *   PREVENT ALLOW MEDIUM REMOVAL   ALLOW: GOOD; PREVENT: refused, so that
  *                             hosts go on polling
  *
- * Everything else passes to the target. Pure functions: no state but the view.
+ * START STOP UNIT is the medium's (medium.h). Everything else passes to the
+ * target, and is refused while there is no medium. Pure functions: no state but
+ * the view.
  */
 #ifndef LUNSTICK_BRIDGE_LOCAL_H
 #define LUNSTICK_BRIDGE_LOCAL_H
@@ -30,6 +34,7 @@ struct local_view {
     bool medium;                      /* it is in */
     bool removable;
     bool read_only;
+    unsigned luns;                         /* units on the cable, 1 to 16 */
     const struct scsi_outcome *kept_sense; /* of the last CHECK CONDITION; NULL: none */
 };
 

@@ -235,6 +235,7 @@ static bool cmd_ask_locally(struct cmd *cmd)
         .medium = lun->medium == MEDIUM_IN,
         .removable = lun->config.removable,
         .read_only = lun->config.read_only,
+        .luns = lun->config.cable ? lun->config.cable->luns : 1,
         .kept_sense = lun->sense_kept ? &lun->kept_sense : NULL,
     };
     if (cmd->pub.cdb[0] == OP_START_STOP_UNIT) {
@@ -317,6 +318,17 @@ static void cmd_begin(struct cmd *cmd)
     }
 }
 
+/* A number of the unit in the CDB is none to the target: in the same place it would
+ * ask for protection information, which only a disk that has it understands. */
+static void forget_number(struct cmd *cmd)
+{
+    enum { PROT_EN = 1 }; /* READ CAPACITY(16) data, byte 12 */
+    const struct lun *lun = cmd->lun;
+    const struct cable *cable = lun->config.cable;
+    if (cable && cable->host->lun_in_cdb && !(lun->disk.capacity16[12] & PROT_EN))
+        op_forget_number(cmd->pub.cdb, lun->config.number);
+}
+
 void lun_submit(struct lun *lun, struct lun_cmd *pub)
 {
     struct cmd *cmd = cmd_of(pub);
@@ -326,6 +338,7 @@ void lun_submit(struct lun *lun, struct lun_cmd *pub)
     cmd->serial = lun->next_serial++;
     cmd->submitted_us = lun_now(lun);
     deadline_start(cmd);
+    forget_number(cmd);
     op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
     cmd_begin(cmd);
 }

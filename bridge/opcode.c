@@ -245,6 +245,12 @@ void op_decode(const uint8_t cdb[SCSI_CDB_MAX_BYTES], uint8_t host_bytes, uint32
     op->plain = (row->flags & PLAIN) && !protect && op->lba + op->blocks <= address_end(row->range);
 }
 
+void op_forget_number(uint8_t cdb[SCSI_CDB_MAX_BYTES], unsigned number)
+{
+    if (cdb[1] >> 5 == (number & 7))
+        cdb[1] &= 0x1f;
+}
+
 void op_set_range(uint8_t cdb[SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks)
 {
     switch (cdb[0]) {

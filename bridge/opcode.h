@@ -28,6 +28,7 @@ enum {
     OP_SYNCHRONIZE_CACHE_10 = 0x35,
     OP_WRITE_SAME_10 = 0x41,
     OP_UNMAP = 0x42,
+    OP_MODE_SELECT_10 = 0x55,
     OP_MODE_SENSE_10 = 0x5a,
     OP_READ_16 = 0x88,
     OP_COMPARE_AND_WRITE = 0x89,
@@ -78,6 +79,10 @@ struct op {
 /* Reads the CDB. `host_bytes` is the CDB length the host gave. */
 void op_decode(const uint8_t cdb[SCSI_CDB_MAX_BYTES], uint8_t host_bytes, uint32_t block_bytes,
                struct op *op);
+
+/* Clears the number of the logical unit that SCSI-2 7.2.2 puts into byte 1, if it
+ * is this one's, as far as its three bits hold it. */
+void op_forget_number(uint8_t cdb[SCSI_CDB_MAX_BYTES], unsigned number);
 
 /* The CDB of a piece of a plain READ or WRITE: same form, flags and group
  * number, other blocks. `cdb` starts as a copy of the whole command's. */

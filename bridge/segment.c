@@ -320,6 +320,8 @@ static void segment_good(struct segment *s)
         cmd->last_us = lun_now(lun);
     if (cmd->want_bytes > 0)
         deferred_add(lun->config.deferred, &cmd->progress);
+    if (cmd->pub.cdb[0] == OP_MODE_SELECT_6 || cmd->pub.cdb[0] == OP_MODE_SELECT_10)
+        lun_reprobe(lun, "the host changed mode pages");
 }
 
 /* Not executed, or executed without harm if it happens again: it goes back. The

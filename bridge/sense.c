@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sense.h"
+#include "bytes.h"
 
 #include <string.h>
 
@@ -11,6 +12,7 @@ const struct sense_code sense_invalid_opcode = {0x5, 0x20, 0x00};
 const struct sense_code sense_lba_out_of_range = {0x5, 0x21, 0x00};
 const struct sense_code sense_invalid_field = {0x5, 0x24, 0x00};
 const struct sense_code sense_reservation_conflict = {0x5, 0x2c, 0x09};
+const struct sense_code sense_saving_not_supported = {0x5, 0x39, 0x00};
 const struct sense_code sense_medium_changed = {0x6, 0x28, 0x00};
 const struct sense_code sense_capacity_changed = {0x6, 0x2a, 0x09};
 const struct sense_code sense_write_protected = {0x7, 0x27, 0x00};
@@ -63,6 +65,39 @@ bool sense_parse(const uint8_t *sense, size_t length, struct sense_code *code)
     default:
         return false;
     }
+}
+
+/* One sense data descriptor, SPC-4 4.5.2: `d[1]` bytes behind its first two. */
+static void descriptor_to_fixed(const uint8_t *d, uint8_t out[SENSE_FIXED_BYTES])
+{
+    enum { INFORMATION, COMMAND_SPECIFIC, KEY_SPECIFIC, FIELD_REPLACEABLE, BLOCK_COMMANDS = 5 };
+    uint64_t value = d[1] >= 10 ? get_be64(d + 4) : 0;
+    if (d[0] == INFORMATION && d[1] >= 10 && value <= UINT32_MAX) {
+        out[0] |= d[2] & 0x80;
+        put_be32(out + 3, (uint32_t)value);
+    } else if (d[0] == COMMAND_SPECIFIC && d[1] >= 10 && value <= UINT32_MAX) {
+        put_be32(out + 8, (uint32_t)value);
+    } else if (d[0] == KEY_SPECIFIC && d[1] >= 6) {
+        memcpy(out + 15, d + 4, 3);
+    } else if (d[0] == FIELD_REPLACEABLE && d[1] >= 2) {
+        out[14] = d[3];
+    } else if (d[0] == BLOCK_COMMANDS && d[1] >= 2) {
+        out[2] |= d[3] & 0x20; /* ILI */
+    }
+}
+
+void sense_to_fixed(const uint8_t *sense, size_t length, uint8_t out[SENSE_FIXED_BYTES])
+{
+    struct sense_code code;
+    sense_parse(sense, length, &code);
+    sense_build_fixed(out, code);
+    if (sense_deferred(sense, length))
+        out[0] |= 1;
+    size_t end = length > 7 ? 8u + sense[7] : 0;
+    if (end > length)
+        end = length;
+    for (size_t at = 8; at + 2 <= end && at + 2 + sense[at + 1] <= end; at += 2u + sense[at + 1])
+        descriptor_to_fixed(sense + at, out);
 }
 
 bool sense_deferred(const uint8_t *sense, size_t length)

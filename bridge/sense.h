@@ -41,6 +41,7 @@ extern const struct sense_code sense_invalid_opcode;       /* 05/20/00 */
 extern const struct sense_code sense_lba_out_of_range;     /* 05/21/00 */
 extern const struct sense_code sense_invalid_field;        /* 05/24/00 */
 extern const struct sense_code sense_reservation_conflict; /* 05/2C/09 */
+extern const struct sense_code sense_saving_not_supported; /* 05/39/00 */
 extern const struct sense_code sense_medium_changed;       /* 06/28/00 */
 extern const struct sense_code sense_capacity_changed;     /* 06/2A/09 */
 extern const struct sense_code sense_write_protected;      /* 07/27/00 */
@@ -54,6 +55,9 @@ size_t sense_build_descriptor(uint8_t out[8], struct sense_code code);
 /* Read key, ASC and ASCQ of either format. False if the bytes are too short
  * or of no known response code; `code` is then NO SENSE. */
 bool sense_parse(const uint8_t *sense, size_t length, struct sense_code *code);
+
+/* Descriptor format as fixed format, with what fits into it (SPC-4 4.5.3). */
+void sense_to_fixed(const uint8_t *sense, size_t length, uint8_t out[SENSE_FIXED_BYTES]);
 
 /* A deferred error (SPC-4 4.5.5): of an earlier command; this one was not executed. */
 bool sense_deferred(const uint8_t *sense, size_t length);

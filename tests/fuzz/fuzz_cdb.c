@@ -68,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         .disk = flags & 2 ? &disk : NULL,
         .medium = flags & 16,
         .removable = flags & 4,
+        .luns = 1 + (flags >> 4 & 15),
         .kept_sense = flags & 8 ? &kept : NULL,
     };
     struct local_reply reply;

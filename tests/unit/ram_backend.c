@@ -172,7 +172,7 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         return;
     }
     bool protect = op.ranged && op.cdb_bytes > 6 && (cmd->cdb[1] & 0xe0);
-    if (protect) {
+    if (protect && !ram->protection) {
         scsi_outcome_check(&cmd->outcome, sense_invalid_field);
         return;
     }
@@ -184,7 +184,14 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
     case OP_SERVICE_ACTION_IN_16:
         put_be64(data, ram->blocks - 1);
         put_be32(data + 8, ram->block_bytes);
+        data[12] = ram->protection;
         copy_in(cmd, data, sizeof(data));
+        break;
+    case OP_MODE_SELECT_6: /* 24 bytes: a header and the caching page */
+        if (cmd->length_bytes <= sizeof(data)) {
+            copy_out(cmd, data);
+            ram->write_cache = data[4 + 2] & 4;
+        }
         break;
     case OP_MODE_SENSE_6:
         mode_sense(ram, cmd);

@@ -29,8 +29,9 @@ struct ram_backend {
     uint32_t block_bytes;
     const char *serial;
     uint8_t peripheral;
-    bool write_cache;
-    bool log_sense; /* LOG SENSE is there; it brings zeros */
+    bool write_cache; /* MODE SELECT changes it */
+    bool protection;  /* the disk has protection information; it is taken for 0 bytes */
+    bool log_sense;   /* LOG SENSE is there; it brings zeros */
 
     /* The fault plan. */
     unsigned delay_turns;                /* a command completes so many turns after its submit */

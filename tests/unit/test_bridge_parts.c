@@ -395,6 +395,131 @@ static void format_capacities_say_formatted_media(void **state)
     assert_memory_equal(reply.data, "\0\0\0\x08\0\x01\x23\x45\x02\0\x02\0", 12);
 }
 
+static void format_capacities_without_a_medium_say_so(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 0x12345, 512);
+    struct local_view view = {.disk = &disk, .medium = false, .removable = true};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    const uint8_t cdb[16] = {OP_READ_FORMAT_CAPACITIES};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.sense.key, SENSE_NO_SENSE);
+    assert_int_equal(reply.bytes, 12);
+    assert_memory_equal(reply.data, "\0\0\0\x08\xff\xff\xff\xff\x03\0\x02\0", 12);
+}
+
+static void all_units_on_the_cable_are_reported(void **state)
+{
+    (void)state;
+    struct local_view view = {.luns = 3};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    uint8_t cdb[16] = {OP_REPORT_LUNS};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 8 + 3 * 8);
+    static const uint8_t want[32] = {0, 0, 0, 24, [17] = 1, [25] = 2};
+    assert_memory_equal(reply.data, want, sizeof(want));
+    cdb[2] = 1; /* well known ones only: there is none */
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 8);
+    assert_int_equal(get_be32(reply.data), 0);
+    cdb[2] = 3;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_true(sense_code_equal(reply.sense, sense_invalid_field));
+}
+
+static void serial_number_page_is_there_in_any_case(void **state)
+{
+    (void)state;
+    struct local_view view = {.disk = NULL};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    uint8_t cdb[16] = {OP_INQUIRY, 1, 0x80, 0, 255};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.sense.key, SENSE_NO_SENSE);
+    assert_memory_equal(reply.data, "\0\x80\0\x04    ", 8);
+    cdb[2] = 0;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 6);
+    assert_memory_equal(reply.data, "\0\0\0\x02\0\x80", 6);
+    cdb[2] = 0x83;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_true(sense_code_equal(reply.sense, sense_invalid_field));
+}
+
+static void sense_for_a_host_that_reads_fixed_format_keeps_its_fields(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 10, 512);
+    struct scsi_outcome kept = {.status = SCSI_STATUS_CODE_CHECK_CONDITION};
+    /* MEDIUM ERROR 11/00, deferred: information, command-specific information, key
+     * specific, replaceable unit, block commands; a descriptor of a vendor between. */
+    static const uint8_t bytes[] = {
+        0x73, 3,    0x11, 0,    0,    0,    0,    12 + 2 + 12 + 8 + 4 + 4,
+        0,    10,   0x80, 0,    0,    0,    0,    0,
+        0x12, 0x34, 0x56, 0x78, 0x80, 0,    1,    10,
+        0,    0,    0,    0,    0,    0,    0xab, 0xcd,
+        0xef, 0x01, 2,    6,    0,    0,    0x80, 0x77,
+        0x66, 0,    3,    2,    0,    0x42, 5,    2,
+        0,    0x20,
+    };
+    memcpy(kept.sense, bytes, sizeof(bytes));
+    kept.sense_bytes = sizeof(bytes);
+    struct local_view view = {.disk = &disk, .medium = true, .kept_sense = &kept};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    const uint8_t cdb[16] = {OP_REQUEST_SENSE, 0, 0, 0, 18};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 18);
+    static const uint8_t want[18] = {0xf1, 0,    0x23, 0x12, 0x34, 0x56, 0x78, 10,   0xab,
+                                     0xcd, 0xef, 0x01, 0x11, 0,    0x42, 0x80, 0x77, 0x66};
+    assert_memory_equal(reply.data, want, sizeof(want));
+}
+
+static void sense_of_a_block_that_fixed_format_cannot_name_is_not_valid(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0x72, 3, 0x11, 0, 0, 0, 0, 12, 0, 10,
+                                    0x80, 0, 0,    0, 0, 1, 0, 0,  0, 0};
+    uint8_t fixed[SENSE_FIXED_BYTES];
+    memset(fixed, 0xff, sizeof(fixed));
+    sense_to_fixed(bytes, sizeof(bytes), fixed);
+    assert_int_equal(fixed[0], 0x70);
+    assert_int_equal(get_be32(fixed + 3), 0);
+}
+
+static void mode_pages_that_hosts_can_wait_for_are_the_targets(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 10, 512);
+    struct local_view view = {.disk = &disk, .medium = true};
+    struct local_reply reply;
+    uint8_t cdb[16] = {OP_MODE_SENSE_6, 0, 0x0a, 0, 192};
+    assert_false(local_answer(&view, cdb, &reply));
+    cdb[2] = 0x08;
+    cdb[3] = 1;
+    assert_false(local_answer(&view, cdb, &reply));
+    cdb[3] = 0xff; /* the page with all its subpages: there is none */
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 4 + 20);
+    view.medium = false;
+    cdb[2] = 0x0a;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_true(sense_code_equal(reply.sense, sense_no_medium));
+}
+
+static void saved_mode_pages_are_not_supported(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("x", 10, 512);
+    struct local_view view = {.disk = &disk, .medium = true};
+    struct local_reply reply;
+    const uint8_t cdb[16] = {OP_MODE_SENSE_10, 0, 0xff, 0, 0, 0, 0, 0, 192};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_true(sense_code_equal(reply.sense, sense_saving_not_supported));
+}
+
 static void mode_sense_tells_the_targets_write_cache(void **state)
 {
     (void)state;
@@ -453,6 +578,13 @@ int main(void)
         cmocka_unit_test(page_that_was_cut_is_asked_of_the_target),
         cmocka_unit_test(sense_without_bytes_is_not_an_empty_answer),
         cmocka_unit_test(format_capacities_say_formatted_media),
+        cmocka_unit_test(format_capacities_without_a_medium_say_so),
+        cmocka_unit_test(all_units_on_the_cable_are_reported),
+        cmocka_unit_test(serial_number_page_is_there_in_any_case),
+        cmocka_unit_test(sense_for_a_host_that_reads_fixed_format_keeps_its_fields),
+        cmocka_unit_test(sense_of_a_block_that_fixed_format_cannot_name_is_not_valid),
+        cmocka_unit_test(mode_pages_that_hosts_can_wait_for_are_the_targets),
+        cmocka_unit_test(saved_mode_pages_are_not_supported),
         cmocka_unit_test(mode_sense_tells_the_targets_write_cache),
         cmocka_unit_test(prevent_is_refused_and_allow_is_not),
     };
