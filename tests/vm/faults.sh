@@ -38,7 +38,7 @@ fakes=$!
 disown "$fakes"
 
 { pi start --lunstickd "$LUNSTICKD" && : >"$work/pi-is-up"; } >"$work/pi.log" 2>&1 &
-both start --lunstickd "$LUNSTICKD" --add "${LUNSTICKD%/*}/tests/vm/records:/usr/bin/records"
+both start --lunstickd "$LUNSTICKD" --add "$RECORDS:/usr/bin/records"
 
 # ---- faults ----
 
@@ -166,7 +166,7 @@ start_twins() {
     done
     daemon_start both "$(url plain)"
     disk_wait both
-    both run '/usr/bin/records /dev/sda /run/acked 100000 twin >/run/records.log 2>&1 & echo $! >/run/records.pid'
+    both run 'records write /dev/sda /run/records >/run/records.log 2>&1 & echo $! >/run/records.pid'
     daemon_start pi "$(url plain)"
 }
 
@@ -194,16 +194,13 @@ twins_do_not_flap() {
 
 # The twin goes, and the disk is there; what it said it had written is written.
 twins_lose_nothing() {
-    local acked acked_later
+    local acked
     daemon_stop pi
     both run 'kill -0 $(cat /run/records.pid)' # no I/O error reached the host's program
-    acked=$((10#$(both run 'cat /run/acked')))
-    both run -t 10 "until [ \$(sed 's/^0*//' /run/acked) -gt $((acked + 20)) ]; do sleep 0.1; done"
+    acked=$(acknowledged both)
+    both run -t 10 "$(records_wait $((acked + 20)))"
     both run 'kill $(cat /run/records.pid); while pidof records; do sleep 0.1; done'
-    acked=$((10#$(both run 'cat /run/acked')))
-    echo "acknowledged: $acked"
-    cmp <(head -c $((acked * 512)) "$work/plain.img" | tr -d '\0' | grep -o 'record twin [0-9]\{8\}') \
-        <(seq -f 'record twin %08.0f' 0 $((acked - 1)))
+    records_verify both "$work/plain.img"
 }
 
 test_case "faults: all of them happen" all_faults

@@ -17,6 +17,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PATH=$root/hw/sim:$PATH
 LUNSTICKD=${LUNSTICKD:-$root/build/musl-arm64/lunstickd}
 PORTAL=10.71.0.1
+RECORDS=${LUNSTICKD%/*}/tests/vm/records # records.c, for the guests
 
 vm_begin() {
     export LUNSTICK_SIM=lunstick-$1-$$
@@ -87,6 +88,21 @@ disk_wait() {
 
 disk_gone() {
     "$1" run -t "${2:-20}" 'while [ -e /sys/block/sda ]; do sleep 0.1; done'
+}
+
+# What `records write DEVICE /run/records` in a guest was told, so far.
+acknowledged() { "$1" run 'records show /run/records' | cut -d' ' -f4; }
+
+# records_wait COUNT: for a guest's shell: until so many are acknowledged
+records_wait() {
+    echo "until [ \"\$(records show /run/records 2>/dev/null | cut -d' ' -f4)\" -gt $1 ] 2>/dev/null; do sleep 0.1; done"
+}
+
+# records_verify GUEST IMAGE: nothing of it is lost or stale in the target's image.
+records_verify() {
+    [ -x "$work/records" ] || gcc -std=c11 -D_GNU_SOURCE -O2 -o "$work/records" "$root/tests/vm/records.c"
+    "$1" get /run/records "$work/records.log"
+    "$work/records" verify "$2" "$work/records.log"
 }
 
 sha() { sha256sum | cut -d' ' -f1; }

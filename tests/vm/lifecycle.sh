@@ -6,16 +6,16 @@
 . "$(dirname "$0")/lib.sh"
 vm_begin life
 
-both start --lunstickd "$LUNSTICKD" --add "${LUNSTICKD%/*}/tests/vm/records:/usr/bin/records"
+both start --lunstickd "$LUNSTICKD" --add "$RECORDS:/usr/bin/records"
 
 # The host only pauses while the target is away: no error, no reset. The target is
 # started outside of the test's subshell; this is what a writer saw of it.
 pauses_without_errors() {
     local before
-    before=$((10#$(both run 'cat /run/acked')))
-    both run -t 20 "until [ \"\$(sed s/^0*// /run/acked)\" -gt $((before + 20)) ]; do sleep 0.1; done" || true
+    before=$(acknowledged both)
+    both run -t 20 "$(records_wait $((before + 20)))" || true
     both run 'killall records; dmesg' >"$work/dmesg"
-    acked_records_are_on_the_target pause "$before"
+    acked_records_are_on_the_target "$before"
     ! grep -iE 'I/O error|reset (high|super)|disconnect|offline' "$work/dmesg"
 }
 
@@ -31,19 +31,16 @@ waits_for_its_target() {
 # A writer notes what the disk acknowledged; afterwards the target has all of it.
 # Another may be under way when the disk goes: it may be there or not.
 survives_kill() {
-    both run "/usr/bin/records /dev/sda /run/acked 100000 $2 >/run/records.log 2>&1 &"
-    both run -t 20 'until [ "$(cat /run/acked 2>/dev/null || echo 0)" -gt 30 ]; do sleep 0.1; done'
+    both run 'records write /dev/sda /run/records >/run/records.log 2>&1 &'
+    both run -t 20 "$(records_wait 30)"
     both run "kill -9 $1"
 }
 
 acked_records_are_on_the_target() {
-    local acked least=${2:-30}
     both run -t 20 'while pidof records; do sleep 0.1; done; cat /run/records.log'
-    acked=$((10#$(both run 'cat /run/acked; rm /run/acked')))
-    echo "acknowledged: $acked"
-    [ "$acked" -gt "$least" ]
-    cmp <(head -c $((acked * 512)) "$work/plain.img" | tr -d '\0' | grep -o "record $1 [0-9]\{8\}") \
-        <(seq -f "record $1 %08.0f" 0 $((acked - 1)))
+    [ "$(acknowledged both)" -gt "${1:-30}" ]
+    records_verify both "$work/plain.img"
+    both run 'rm /run/records'
 }
 
 child_pid='$(for p in $(pidof lunstickd); do [ "$(cut -d" " -f4 /proc/$p/stat)" = "$(cat /run/lunstickd.pid)" ] && echo $p; done)'
@@ -53,19 +50,19 @@ child_pid='$(for p in $(pidof lunstickd); do [ "$(cut -d" " -f4 /proc/$p/stat)" 
 child_killed() {
     local before
     before=$(both run "echo $child_pid")
-    survives_kill "$child_pid" child
+    survives_kill "$child_pid"
     both run -t 30 'until dmesg | grep -q "USB disconnect"; do sleep 0.1; done'
     both run -t 30 "until [ $child_pid -ne $before ] 2>/dev/null; do sleep 0.1; done"
     disk_wait both
     both run '! dmesg | grep "reset high-speed"'
-    acked_records_are_on_the_target child
+    acked_records_are_on_the_target
 }
 
 daemon_killed() {
-    survives_kill '$(cat /run/lunstickd.pid)' daemon
+    survives_kill '$(cat /run/lunstickd.pid)'
     disk_gone both
     both run -t 10 'while pidof lunstickd; do sleep 0.1; done'
-    acked_records_are_on_the_target daemon
+    acked_records_are_on_the_target
     both run 'lunstick cleanup'
     same "gadgets left" 0 "$(configfs_entries)"
     same "mounts left" 0 "$(mounts)"
@@ -131,7 +128,7 @@ test_case "life: a Pi that boots before its target waits, and says why" waits_fo
 target_start
 tgtd_target plain 64M
 test_case "life: its disk appears when the target does" disk_wait both
-both run '/usr/bin/records /dev/sda /run/acked 100000 pause >/run/records.log 2>&1 &
+both run 'records write /dev/sda /run/records >/run/records.log 2>&1 &
     sleep 1; dmesg -c >/dev/null'
 tgtd_kill
 sleep 6
