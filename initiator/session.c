@@ -24,6 +24,9 @@
 
 #define BACKOFF_MIN_MS 100u
 #define LOGOUT_MS      1000u
+/* A TCP connection needs a round trip, whatever the target does. With one that
+ * is not made in this time the next address of the portal is tried. */
+#define CONNECT_MS 2000u
 /* A session that ends sooner than this after its acceptance was no success. */
 #define SHORT_LIFE_US UINT64_C(10000000)
 /* Login time-outs that a resolver and a probe may take. */
@@ -65,6 +68,9 @@ struct session {
     bool no_security_stage; /* this target does not let us in that way */
     unsigned redirects;
     struct address portal; /* host and port in use; differs after a redirect */
+    char numeric[64];      /* of this attempt */
+    char good[64];         /* of the last session that was accepted, where the portal is a name */
+    bool try_good;         /* the next attempt goes there without asking */
     uint32_t backoff_ms;
     unsigned short_lives;  /* in a row, closed by the target */
     uint64_t accepted_us;  /* of this session, 0: not yet */
@@ -228,6 +234,11 @@ static const struct conn_events conn_events = {
 
 /* ---- resolving and connecting ---- */
 
+static uint32_t connect_ms(const struct session *s)
+{
+    return CONNECT_MS < s->config.login_timeout_ms ? CONNECT_MS : s->config.login_timeout_ms;
+}
+
 static void open_conn(struct session *s)
 {
     const struct session_config *config = &s->config;
@@ -246,7 +257,7 @@ static void open_conn(struct session *s)
         .tcp_user_timeout_ms = 3 * config->keepalive_ms,
     };
 
-    move(s, LUN_LOG_DEBUG, SESSION_CONNECTING, config->login_timeout_ms, s->stats.portal);
+    move(s, LUN_LOG_DEBUG, SESSION_CONNECTING, connect_ms(s), s->stats.portal);
     memset(&s->notes, 0, sizeof(s->notes));
     conn_open(s->conn, &params);
 }
@@ -257,6 +268,7 @@ static void connect_to(struct session *s, const char *numeric)
 
     snprintf(s->stats.portal, sizeof(s->stats.portal), "%s%.63s%s:%u", ipv6 ? "[" : "", numeric,
              ipv6 ? "]" : "", s->portal.port);
+    snprintf(s->numeric, sizeof(s->numeric), "%.63s", numeric);
     open_conn(s);
 }
 
@@ -272,11 +284,28 @@ static void resolve(struct session *s)
         note_fault(s, BACKEND_FAULT_PERMANENT, "the portal is a name, and names are not resolved");
 }
 
+/* Names do not resolve for a while, in a network that comes back, say: then the
+ * address that was good is better than none. */
+static void not_resolved(struct session *s, const char *why)
+{
+    if (s->redirects == 0 && s->good[0] != '\0') {
+        log_text(s, LUN_LOG_DEBUG, "session: %s: trying %s again", why, s->good);
+        connect_to(s, s->good);
+    } else {
+        note_fault(s, BACKEND_FAULT_TRANSIENT, why);
+    }
+}
+
 static void begin(struct session *s)
 {
     s->portal = s->config.address;
     s->redirects = 0;
-    resolve(s);
+    if (s->try_good && s->good[0] != '\0') {
+        s->try_good = false;
+        connect_to(s, s->good);
+    } else {
+        resolve(s);
+    }
 }
 
 /* An answer that nobody waits for any more is dropped; the question is asked
@@ -293,7 +322,7 @@ void session_resolved(struct session *s, const char *numeric, const char *why)
     }
     snprintf(text, sizeof(text), "cannot resolve %s: %.300s: check the name and /etc/resolv.conf",
              s->portal.host, why != NULL ? why : "no address");
-    note_fault(s, BACKEND_FAULT_TRANSIENT, text);
+    not_resolved(s, text);
 }
 
 /* RFC 7143 13.8: TargetAddress is host[:port][,portal-group-tag], where the host
@@ -374,6 +403,9 @@ static void op_accept(struct backend *b)
     s->accepted_ever = true;
     s->accepted_us = now_us(s);
     s->stats.last_fault[0] = '\0';
+    s->try_good = true;
+    if (s->redirects == 0 && !address_is_numeric(s->portal.host))
+        memcpy(s->good, s->numeric, sizeof(s->good));
     move(s, LUN_LOG_INFO, SESSION_UP, 0, "accepted");
 }
 
@@ -585,6 +617,7 @@ static void state_timed_out(struct session *s)
 {
     char why[CONN_WHY_BYTES];
     uint32_t login_ms = s->config.login_timeout_ms;
+    uint64_t login_us = (uint64_t)login_ms * 1000;
 
     switch (s->stats.state) {
     case SESSION_RESOLVING:
@@ -592,15 +625,20 @@ static void state_timed_out(struct session *s)
                  "cannot resolve %s: no answer from the name service: check network and "
                  "/etc/resolv.conf",
                  s->portal.host);
-        break;
+        not_resolved(s, why);
+        return;
     case SESSION_CONNECTING:
+        if (conn_has_tcp(s->conn) && now_us(s) - s->stats.since_us < login_us) {
+            s->deadline_us = s->stats.since_us + login_us;
+            return;
+        }
         if (conn_has_tcp(s->conn))
             snprintf(why, sizeof(why),
                      "%s takes the connection and does not answer the login within %u ms",
                      s->stats.portal, login_ms);
         else
             snprintf(why, sizeof(why), "%s does not answer within %u ms: check address and network",
-                     s->stats.portal, login_ms);
+                     s->stats.portal, connect_ms(s));
         break;
     case SESSION_PROBING:
         snprintf(why, sizeof(why), "LUN %d at %s does not answer: is its disk busy?",
@@ -712,7 +750,7 @@ struct session *session_create(const struct session_config *config)
     if (s->config.keepalive_ms == 0)
         s->config.keepalive_ms = 5000;
     if (s->config.backoff_max_ms == 0)
-        s->config.backoff_max_ms = 2000;
+        s->config.backoff_max_ms = 1000;
     s->backoff_ms = BACKOFF_MIN_MS;
     s->backend.ops = &backend_ops;
     s->backend.deferred = config->deferred;

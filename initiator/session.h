@@ -45,15 +45,16 @@ struct session_config {
     char target_user[256]; /* mutual CHAP; empty: none */
     char target_secret[256];
     bool header_digest;        /* ask for CRC32C, accept None; address.header_digest does, too */
-    uint32_t login_timeout_ms; /* 0: 5000; connect and login together */
+    uint32_t login_timeout_ms; /* 0: 5000; connect (2000 of it at most) and login together */
     uint32_t keepalive_ms;     /* 0: 5000; NOP-Out when nothing came; twice unanswered: loss */
-    uint32_t backoff_max_ms;   /* 0: 2000; starts at 100 and doubles */
+    uint32_t backoff_max_ms;   /* 0: 1000; starts at 100 and doubles */
     struct deferred_list *deferred;
     uint64_t (*now_us)(void);
     /* State moves and remarks; faults only where there is no fault(). */
     void (*log)(enum lun_log_level level, const char *text);
     /* Asks for the numeric form of a host name; the answer comes with
-     * session_resolved(), later. NULL: the portal is numeric already. */
+     * session_resolved(), later. NULL: the portal is numeric already. After a
+     * loss the address that the session had is tried first, without asking. */
     void (*resolve)(void *ctx, const char *host);
     void *resolve_ctx;
     /* Every fault before the first acceptance and every loss after it, with
