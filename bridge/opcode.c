@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Where the length is in the CDB. */
-enum field { F_NONE, F_B4, F_B13, F_B4_ZERO_IS_256, F_W7, F_W3, F_T6, F_L6, F_L10 };
+enum field { F_NONE, F_B4, F_B13, F_B4_ZERO_IS_256, F_W7, F_W3, F_T6, F_L5, F_L6, F_L10 };
 
 /* Where the address is. */
 enum range { R_NONE, R_6, R_10, R_12, R_16 };
@@ -61,7 +61,7 @@ static const struct row rows[] = {
     {0x55, ANY, "MODE SELECT(10)", OUT, OP_LENGTH_PARAM, F_W7, R_NONE, 0},
     {0x5a, ANY, "MODE SENSE(10)", IN, OP_LENGTH_ALLOC, F_W7, R_NONE, RO | AGAIN},
     {0x5e, ANY, "PERSISTENT RESERVE IN", IN, OP_LENGTH_ALLOC, F_W7, R_NONE, RO | AGAIN},
-    {0x5f, ANY, "PERSISTENT RESERVE OUT", OUT, OP_LENGTH_PARAM, F_L6, R_NONE, 0},
+    {0x5f, ANY, "PERSISTENT RESERVE OUT", OUT, OP_LENGTH_PARAM, F_L5, R_NONE, 0},
     {0x88, ANY, "READ(16)", IN, OP_LENGTH_BLOCKS, F_L10, R_16, RO | PLAIN | AGAIN},
     {0x89, ANY, "COMPARE AND WRITE", OUT, OP_LENGTH_BLOCKS, F_B13, R_16, WR},
     {0x8a, ANY, "WRITE(16)", OUT, OP_LENGTH_BLOCKS, F_L10, R_16, WR | PLAIN | AGAIN},
@@ -129,6 +129,8 @@ static uint64_t read_field(const uint8_t *cdb, enum field field)
         return get_be16(cdb + 3);
     case F_T6:
         return get_be24(cdb + 6);
+    case F_L5:
+        return get_be32(cdb + 5);
     case F_L6:
         return get_be32(cdb + 6);
     case F_L10:

@@ -91,6 +91,31 @@ static void compare_and_write_moves_its_blocks_twice(void **state)
     assert_int_equal(op.retry, OP_RETRY_NEVER);
 }
 
+/* SPC-4, SBC-3 and MMC-3: where each CDB says how many bytes of parameters it has. */
+static void byte_counts_are_read_where_the_standard_has_them(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t opcode, action, offset, width;
+    } fields[] = {
+        {0x03, 0, 4, 1},     {0x12, 0, 3, 2},     {0x15, 0, 4, 1}, {0x1a, 0, 4, 1},
+        {0x1c, 0, 3, 2},     {0x1d, 0, 3, 2},     {0x23, 0, 7, 2}, {0x3b, 0, 6, 3},
+        {0x3c, 0, 6, 3},     {0x42, 0, 7, 2},     {0x4d, 0, 7, 2}, {0x55, 0, 7, 2},
+        {0x5a, 0, 7, 2},     {0x5e, 0, 7, 2},     {0x5f, 0, 5, 4}, {0x9e, 0x10, 10, 4},
+        {0x9e, 0x12, 10, 4}, {0x9e, 0x13, 10, 4}, {0xa0, 0, 6, 4}, {0xa3, 0x0a, 6, 4},
+        {0xa3, 0x0c, 6, 4},  {0xa3, 0x0d, 6, 4},
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        uint8_t cdb[16] = {fields[i].opcode, fields[i].action};
+        uint64_t want = 0;
+        for (unsigned n = 0; n < fields[i].width; n++) {
+            cdb[fields[i].offset + n] = (uint8_t)(0x11 + n);
+            want = want << 8 | (0x11 + n);
+        }
+        assert_int_equal(decode(cdb).length_bytes, want);
+    }
+}
+
 static void unknown_opcode_is_alone_and_never_repeated(void **state)
 {
     (void)state;
@@ -559,6 +584,7 @@ int main(void)
         cmocka_unit_test(verify_without_bytchk_moves_nothing),
         cmocka_unit_test(write_same_moves_one_block_or_none),
         cmocka_unit_test(compare_and_write_moves_its_blocks_twice),
+        cmocka_unit_test(byte_counts_are_read_where_the_standard_has_them),
         cmocka_unit_test(unknown_opcode_is_alone_and_never_repeated),
         cmocka_unit_test(range_beyond_what_the_cdb_can_address_is_not_plain),
         cmocka_unit_test(set_range_keeps_all_but_the_range),
