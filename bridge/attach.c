@@ -77,6 +77,10 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
     if (!lun->link_up)
         return; /* the session was dropped meanwhile */
     lun->probe_since_us = 0;
+    if (!fault && lun->config.cdrom) {
+        fault = cdrom_unusable(&p->disk);
+        severity = BACKEND_FAULT_PERMANENT;
+    }
     if (fault) {
         backend->ops->reject(backend, severity, fault);
         return;

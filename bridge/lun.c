@@ -129,6 +129,8 @@ static void keep_sense(struct lun *lun, const struct scsi_outcome *o)
     if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION) {
         lun->stats.check_conditions++;
         lun->kept_sense = *o;
+        if (lun->config.cdrom && lun->have_disk)
+            cdrom_adjust_sense(&lun->disk, &lun->kept_sense);
     } else if (o->status == SCSI_STATUS_CODE_RESERVATION_CONFLICT) {
         scsi_outcome_check(&lun->kept_sense, sense_reservation_conflict);
     } else {
@@ -223,7 +225,8 @@ static bool passes_attention(struct lun *lun, uint8_t opcode)
         lun->sense_kept = true;
         lun->unit_attention = sense_none;
     }
-    return opcode == OP_INQUIRY || opcode == OP_REPORT_LUNS || opcode == OP_REQUEST_SENSE;
+    return opcode == OP_INQUIRY || opcode == OP_REPORT_LUNS || opcode == OP_REQUEST_SENSE ||
+           (lun->config.cdrom && cdrom_passes_attention(opcode));
 }
 
 /* True: cmd->reply is the answer. */
@@ -241,6 +244,10 @@ static bool cmd_ask_locally(struct cmd *cmd)
     if (cmd->pub.cdb[0] == OP_START_STOP_UNIT) {
         cmd->reply.bytes = 0;
         cmd->reply.sense = medium_start_stop(lun, cmd->pub.cdb);
+    } else if (lun->config.cdrom) {
+        if (cmd->op.plain)
+            return false;
+        cdrom_answer(&lun->cdrom, &view, cmd->pub.cdb, &cmd->reply);
     } else if (!local_answer(&view, cmd->pub.cdb, &cmd->reply)) {
         return false;
     }
@@ -339,7 +346,11 @@ void lun_submit(struct lun *lun, struct lun_cmd *pub)
     cmd->submitted_us = lun_now(lun);
     deadline_start(cmd);
     forget_number(cmd);
-    op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
+    if (lun->config.cdrom)
+        cdrom_decode(lun->medium == MEDIUM_IN ? lun_disk(lun) : NULL, pub->cdb, &pub->cdb_bytes,
+                     &cmd->op);
+    else
+        op_decode(pub->cdb, pub->cdb_bytes, lun->have_disk ? lun->disk.block_bytes : 512, &cmd->op);
     cmd_begin(cmd);
 }
 
@@ -506,6 +517,8 @@ void lun_raise_attention(struct lun *lun, struct sense_code code)
 {
     if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
         lun->unit_attention = code;
+    if (sense_code_equal(code, sense_medium_changed))
+        lun->cdrom.changed = true;
 }
 
 /* A unit attention on its way to the host that was stopped there is due again. */
@@ -705,6 +718,8 @@ struct lun *lun_create(const struct lun_config *config)
         return NULL;
     lun->config = *config;
     lun->config.segment_bytes = segment_bytes;
+    if (config->cdrom)
+        lun->config.removable = lun->config.read_only = true;
     order_init(&lun->order);
     deferred_init(&lun->kick, lun_run);
     for (unsigned i = 0; i < LUN_CMDS; i++) {

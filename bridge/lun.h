@@ -62,6 +62,7 @@ struct lun_config {
     uint32_t segment_bytes; /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
     bool read_only;         /* refuse writes although the target would take them */
     bool removable;         /* say RMB=1 to the host, and let it eject */
+    bool cdrom;             /* show the disk as a CD-ROM: removable, read-only (cdrom.h) */
     enum medium_reinsert reinsert;
     uint32_t reinsert_after_ms;
     uint32_t give_up_after_ms; /* without a session for so long: MEDIUM NOT PRESENT; 0: never */

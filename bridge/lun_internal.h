@@ -3,6 +3,7 @@
 #ifndef LUNSTICK_BRIDGE_LUN_INTERNAL_H
 #define LUNSTICK_BRIDGE_LUN_INTERNAL_H
 
+#include "cdrom.h"
 #include "local.h"
 #include "lun.h"
 #include "medium.h"
@@ -108,6 +109,7 @@ struct lun {
     enum medium medium;
     uint64_t medium_until_us;         /* it comes back, or is given up; LUN_NEVER_US: neither */
     uint64_t written_us;              /* when the host last wrote; 0: never */
+    struct cdrom cdrom;               /* if it is one */
     struct sense_code unit_attention; /* for the host; key 0: none */
     bool told_no_medium;              /* the host waits for one to be announced */
     bool sense_kept;

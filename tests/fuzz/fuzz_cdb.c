@@ -3,6 +3,7 @@
  * The CDB table and the local answers: any CDB, any length the host declares,
  * any disk. Input: 16 bytes of CDB, its length, flags, then identity bytes.
  */
+#include "bridge/cdrom.h"
 #include "bridge/identity.h"
 #include "bridge/local.h"
 #include "bridge/opcode.h"
@@ -12,6 +13,27 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
+
+/* What a CD-ROM does not answer is a READ of whole blocks on the disk. */
+static void as_cdrom(const struct local_view *view, uint8_t *cdb, uint8_t cdb_bytes,
+                     struct local_reply *reply)
+{
+    struct cdrom drive = {0};
+    struct op op;
+    if (view->disk && cdrom_unusable(view->disk))
+        return;
+    memset(&op, 0xff, sizeof(op));
+    cdrom_decode(view->disk, cdb, &cdb_bytes, &op);
+    if (op.plain) {
+        assert(op.read_only && op.dir == SCSI_DIR_IN && op.length_bytes % CDROM_BLOCK_BYTES == 0);
+        assert(op.lba + op.blocks <= view->disk->blocks);
+        return;
+    }
+    memset(reply, 0xff, sizeof(*reply));
+    cdrom_answer(&drive, view, cdb, reply);
+    assert(reply->bytes <= sizeof(reply->data));
+    assert(reply->bytes == 0 || reply->sense.key == SENSE_NO_SENSE);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
@@ -75,5 +97,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     memset(&reply, 0xff, sizeof(reply));
     if (local_answer(&view, cdb, &reply))
         assert(reply.bytes <= sizeof(reply.data));
+    as_cdrom(&view, cdb, input[16], &reply);
     return 0;
 }
