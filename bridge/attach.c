@@ -3,6 +3,7 @@
 #include "lun_internal.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 static void start_probe(struct lun *lun)
 {
@@ -10,6 +11,10 @@ static void start_probe(struct lun *lun)
     lun->stats.session_up = false;
     if (lun->probe_since_us == 0)
         lun->probe_since_us = lun_now(lun);
+    lun->attach_again = lun->attach == ATTACH_RESERVING || lun->attach == ATTACH_PROVING;
+    if (lun->attach_again)
+        return;
+    lun->attach = ATTACH_PROBING;
     probe_start(&lun->probe);
 }
 
@@ -26,6 +31,7 @@ enum verdict {
     DISK_SAME,
     DISK_FIRST, /* there was none before */
     DISK_OTHER,
+    DISK_DISPROVED, /* the same by name, but not what was written to it */
     DISK_GROWN,
     DISK_RESHAPED, /* smaller, or with other blocks: what the host knows of it is worth nothing */
 };
@@ -51,6 +57,14 @@ static void tell_host(struct lun *lun, enum verdict verdict, const struct disk_i
         if (lun->told_no_medium)
             lun_raise_attention(lun, sense_medium_changed);
         break;
+    case DISK_DISPROVED:
+        lun_log(lun, LUN_LOG_WARNING,
+                "the host is told of a new medium: %s; an older copy of the disk, or a cache that "
+                "was lost",
+                lun->continuity.why);
+        lun_fail_all(lun, sense_medium_changed);
+        lun_raise_attention(lun, sense_medium_changed);
+        break;
     case DISK_OTHER:
         lun_log(lun, LUN_LOG_WARNING, "the host is told of a new medium: %s",
                 lun->config.ephemeral ? "this target makes a fresh disk at each login"
@@ -70,26 +84,19 @@ static void tell_host(struct lun *lun, enum verdict verdict, const struct disk_i
     }
 }
 
-static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)
+/* The disk is what the host shall see: what waits may go. */
+static void accept_disk(struct lun *lun, enum verdict verdict)
 {
-    struct lun *lun = p->ctx;
     struct backend *backend = lun->config.backend;
-    if (!lun->link_up)
-        return; /* the session was dropped meanwhile */
+    const struct disk_identity *fresh = &lun->probe.disk;
+    tell_host(lun, verdict, fresh);
+    if (verdict != DISK_SAME && verdict != DISK_GROWN)
+        continuity_forget(&lun->continuity, 0, UINT64_MAX);
+    lun->attach = ATTACH_IDLE;
     lun->probe_since_us = 0;
-    if (!fault && lun->config.cdrom) {
-        fault = cdrom_unusable(&p->disk);
-        severity = BACKEND_FAULT_PERMANENT;
-    }
-    if (fault) {
-        backend->ops->reject(backend, severity, fault);
-        return;
-    }
-    enum verdict verdict = judge(lun, &p->disk);
-    tell_host(lun, verdict, &p->disk);
-    lun->disk = p->disk;
+    lun->disk = *fresh;
     lun->have_disk = true;
-    lun->new_session = false;
+    lun->new_session = lun->unproved = false;
     medium_found(lun);
     lun->accepted = true;
     lun->silent = false;
@@ -100,11 +107,193 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
     lun_kick(lun);
 }
 
+static void reject_disk(struct lun *lun, enum backend_fault fault, const char *why)
+{
+    struct backend *backend = lun->config.backend;
+    lun->attach = ATTACH_IDLE;
+    lun->probe_since_us = 0;
+    backend->ops->reject(backend, fault, why);
+}
+
+/* The disk is the one by name: it has to show that it is the one by content. */
+static void prove_disk(struct lun *lun)
+{
+    enum verdict verdict = judge(lun, &lun->probe.disk);
+    bool known = verdict == DISK_SAME || verdict == DISK_GROWN;
+    if (!known || !lun->unproved || lun->config.continuity_off ||
+        continuity_empty(&lun->continuity)) {
+        accept_disk(lun, verdict);
+        return;
+    }
+    lun->attach = ATTACH_PROVING;
+    continuity_prove(&lun->continuity, lun->disk.block_bytes);
+}
+
+/* A phase came to its end. False: there is nothing to go on with, the session was
+ * dropped, or everything begins anew. */
+static bool goes_on(struct lun *lun)
+{
+    bool again = lun->attach_again;
+    lun->attach_again = false;
+    if (!lun->link_up || again)
+        lun->attach = ATTACH_IDLE;
+    if (lun->link_up && again)
+        start_probe(lun);
+    return lun->link_up && !again;
+}
+
+static void start_anew(struct lun *lun)
+{
+    lun->attach = ATTACH_IDLE;
+    start_probe(lun);
+}
+
+static void proof_done(struct continuity *c, enum continuity_end end, const char *why)
+{
+    struct lun *lun = c->ctx;
+    if (!goes_on(lun))
+        return;
+    switch (end) {
+    case CONTINUITY_PROVED:
+        lun->stats.proofs++;
+        accept_disk(lun, judge(lun, &lun->probe.disk));
+        break;
+    case CONTINUITY_DISPROVED:
+        lun->stats.disproofs++;
+        accept_disk(lun, DISK_DISPROVED);
+        break;
+    case CONTINUITY_CHANGED:
+        start_anew(lun);
+        break;
+    case CONTINUITY_FAULT:
+        reject_disk(lun, BACKEND_FAULT_TRANSIENT, why);
+        break;
+    }
+}
+
+/* ---- exclusive access ---- */
+
+static void reserve_disk(struct lun *lun)
+{
+    bool exclusive = lun->config.reservation_key != 0 && !lun->access_released;
+    if (!exclusive && !lun->reserve.registered) {
+        prove_disk(lun);
+        return;
+    }
+    lun->attach = ATTACH_RESERVING;
+    if (!exclusive) { /* the session ended before it could be given back */
+        reserve_release(&lun->reserve);
+        return;
+    }
+    /* Who took the disk from us later did so on purpose, and keeps it. */
+    reserve_take(&lun->reserve, lun->config.take_over && !lun->have_disk);
+}
+
+static void tell_released(struct deferred *d)
+{
+    struct lun *lun = (struct lun *)((char *)d - offsetof(struct lun, released_call));
+    void (*released)(void *ctx) = lun->released;
+    lun->released = NULL;
+    if (released)
+        released(lun->released_ctx);
+}
+
+static void access_is_released(struct lun *lun)
+{
+    lun->stats.access_held = false;
+    deferred_add(lun->config.deferred, &lun->released_call);
+}
+
+static void reserved(struct lun *lun, bool held)
+{
+    if (held && !lun->stats.access_held)
+        lun_log(lun, LUN_LOG_INFO, "the disk is reserved for us alone");
+    if (held && lun->reserve.holder != 0 && lun->reserve.holder != lun->reserve.key)
+        lun_log(lun, LUN_LOG_WARNING, "it was taken over from the holder of key %016llx",
+                (unsigned long long)lun->reserve.holder);
+    lun->stats.access_held = held;
+    if (!held && !lun->warned_of_sharing)
+        lun_log(lun, LUN_LOG_WARNING,
+                "the target has no persistent reservations: others may write to the disk, too");
+    lun->warned_of_sharing |= !held;
+    if (held && lun->probe.conflict)
+        start_anew(lun); /* now it tells everything */
+    else
+        prove_disk(lun);
+}
+
+static void reserve_done(struct reserve *r, enum reserve_end end, const char *why)
+{
+    struct lun *lun = r->ctx;
+    if (end == RESERVE_RELEASED) {
+        access_is_released(lun);
+        if (lun->attach != ATTACH_RESERVING)
+            return;
+    }
+    if (!goes_on(lun))
+        return;
+    switch (end) {
+    case RESERVE_HELD:
+    case RESERVE_NONE:
+        reserved(lun, end == RESERVE_HELD);
+        break;
+    case RESERVE_RELEASED:
+        prove_disk(lun);
+        break;
+    case RESERVE_REFUSED:
+        reject_disk(lun, BACKEND_FAULT_PERMANENT, why);
+        break;
+    case RESERVE_CHANGED:
+        start_anew(lun);
+        break;
+    case RESERVE_FAULT:
+        reject_disk(lun, BACKEND_FAULT_TRANSIENT, why);
+        break;
+    }
+}
+
+void lun_release_access(struct lun *lun, void (*released)(void *ctx), void *ctx)
+{
+    lun->released = released;
+    lun->released_ctx = ctx;
+    lun->access_released = true;
+    if (lun->link_up && lun->reserve.registered)
+        reserve_release(&lun->reserve);
+    else
+        access_is_released(lun);
+}
+
+void lun_claim_access(struct lun *lun)
+{
+    if (!lun->access_released)
+        return;
+    lun->access_released = false;
+    lun->unproved = true; /* others may have written meanwhile */
+    lun_reprobe(lun, "exclusive access is wanted again");
+}
+
+/* ---- the session ---- */
+
+static void probe_done(struct probe *p, const char *fault, enum backend_fault severity)
+{
+    struct lun *lun = p->ctx;
+    if (!goes_on(lun))
+        return;
+    if (!fault && lun->config.cdrom) {
+        fault = cdrom_unusable(&p->disk);
+        severity = BACKEND_FAULT_PERMANENT;
+    }
+    if (fault)
+        reject_disk(lun, severity, fault);
+    else
+        reserve_disk(lun);
+}
+
 static void backend_up(void *ctx)
 {
     struct lun *lun = ctx;
     lun->link_up = true;
-    lun->new_session = true;
+    lun->new_session = lun->unproved = true;
     start_probe(lun);
 }
 
@@ -114,15 +303,26 @@ static void backend_down(void *ctx, const char *why)
     lun_log(lun, LUN_LOG_DEBUG, "no session to the target: %s", why);
     lun->link_up = false;
     lun->accepted = false;
-    lun->stats.session_up = false;
+    lun->stats.session_up = lun->stats.access_held = false;
     lun->probe_since_us = 0;
+    lun->attach = ATTACH_IDLE;
+    lun->attach_again = false;
+    if (lun->reserve.releasing) {
+        lun->reserve.releasing = false;
+        access_is_released(lun);
+    }
     medium_missed(lun);
 }
 
 static void backend_more(void *ctx)
 {
     struct lun *lun = ctx;
-    probe_more(&lun->probe);
+    if (lun->attach == ATTACH_PROBING)
+        probe_more(&lun->probe);
+    if (lun->attach == ATTACH_PROVING)
+        continuity_more(&lun->continuity);
+    if (lun->attach == ATTACH_RESERVING || lun->reserve.releasing)
+        reserve_more(&lun->reserve);
     lun_kick(lun);
 }
 
@@ -132,17 +332,33 @@ static const struct backend_events lun_backend_events = {
     .more = backend_more,
 };
 
-void attach_backend(struct lun *lun, struct backend *backend)
+static void attach_backend(struct lun *lun, struct backend *backend)
 {
     lun->config.backend = backend;
+    lun->attach = ATTACH_IDLE;
+    lun->warned_of_sharing = false;
     probe_init(&lun->probe, backend, probe_done, lun);
+    reserve_init(&lun->reserve, backend, lun->config.reservation_key, reserve_done, lun);
+    continuity_init(&lun->continuity, backend, proof_done, lun);
     backend->events = &lun_backend_events;
     backend->events_ctx = lun;
 }
 
+void attach_create(struct lun *lun)
+{
+    deferred_init(&lun->released_call, tell_released);
+    attach_backend(lun, lun->config.backend);
+}
+
+bool attach_idle(const struct lun *lun)
+{
+    return !probe_running(&lun->probe) && !reserve_running(&lun->reserve) &&
+           !continuity_running(&lun->continuity);
+}
+
 void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral)
 {
-    assert(!lun->link_up && !lun->probe.running && lun->stats.outstanding == 0);
+    assert(!lun->link_up && attach_idle(lun) && lun->stats.outstanding == 0);
     assert(lun->medium != MEDIUM_IN);
     attach_backend(lun, backend);
     lun->config.ephemeral = ephemeral;

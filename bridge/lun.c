@@ -736,7 +736,7 @@ struct lun *lun_create(const struct lun_config *config)
         lun->segments[i].order_slot = ORDER_NONE;
     }
     lun->medium_until_us = LUN_NEVER_US;
-    attach_backend(lun, config->backend);
+    attach_create(lun);
     return lun;
 }
 
@@ -748,8 +748,9 @@ void lun_destroy(struct lun *lun)
         assert(lun->cmds[i].state == CMD_FREE);
     for (unsigned i = 0; i < LUN_SEGMENTS; i++)
         assert(lun->segments[i].owner == SCSI_OWNER_POOL);
-    assert(!lun->probe.running);
+    assert(attach_idle(lun));
     deferred_cancel(lun->config.deferred, &lun->kick);
+    deferred_cancel(lun->config.deferred, &lun->released_call);
     free(lun);
 }
 

@@ -67,6 +67,13 @@ struct lun_config {
     uint32_t reinsert_after_ms;
     uint32_t give_up_after_ms; /* without a session for so long: MEDIUM NOT PRESENT; 0: never */
     bool ephemeral;            /* each login finds a fresh disk: a medium change every time */
+    /* No proof after a login that the disk holds what was written to it
+     * (continuity.h): for disks that others write to, too. */
+    bool continuity_off;
+    /* Exclusive access (reserve.h): the key with which the disk is reserved, the
+     * same for all who may take it from each other; 0: the access is shared. */
+    uint64_t reservation_key;
+    bool take_over; /* at the first attach, from whoever has it */
 };
 
 /* NULL with errno set (ENOMEM, EINVAL). The structures that the configuration
@@ -135,6 +142,16 @@ void lun_replugged(struct lun *lun);
  * brings comes in after lun_insert(). `ephemeral` as in the configuration. */
 void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral);
 
+/*
+ * Exclusive access. lun_release_access() gives the reservation back, for others to
+ * take: once nothing comes from the host any more (the cable is out), before the
+ * session is stopped or the unit gets another target. `released` is called once,
+ * later, from the event loop: when the target answered or the session ended; at once
+ * without a session or a reservation. Until lun_claim_access(), none is taken.
+ */
+void lun_release_access(struct lun *lun, void (*released)(void *ctx), void *ctx);
+void lun_claim_access(struct lun *lun);
+
 /* The disk that was accepted last, or NULL before there ever was one. */
 const struct disk_identity *lun_disk(const struct lun *lun);
 
@@ -142,6 +159,7 @@ struct lun_stats {
     uint64_t commands, local_answers, passed_through;
     uint64_t read_bytes, written_bytes;
     uint64_t check_conditions, answered_late, retried, orphans, adopted;
+    uint64_t proofs, disproofs;              /* of continuity, after logins */
     uint64_t latency_us_sum, latency_us_max; /* submit to complete, over `commands` */
     /* The last READ of two segments or more, microseconds after its submit. */
     struct {
@@ -156,6 +174,7 @@ struct lun_stats {
     } last_streamed_write;
     unsigned outstanding; /* at the back end now */
     bool session_up;      /* accepted */
+    bool access_held;     /* the disk is reserved for us */
 };
 const struct lun_stats *lun_stats(const struct lun *lun);
 

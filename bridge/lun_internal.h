@@ -4,12 +4,14 @@
 #define LUNSTICK_BRIDGE_LUN_INTERNAL_H
 
 #include "cdrom.h"
+#include "continuity.h"
 #include "local.h"
 #include "lun.h"
 #include "medium.h"
 #include "opcode.h"
 #include "order.h"
 #include "probe.h"
+#include "reserve.h"
 
 /* Commands and orphans together never fill the order table. */
 #define LUN_CMDS     8
@@ -91,12 +93,29 @@ struct cmd {
     struct deferred finish;
 };
 
+/* From a new session to the word that commands may go. */
+enum attach_phase {
+    ATTACH_IDLE,
+    ATTACH_PROBING,
+    ATTACH_RESERVING, /* before the proof: who is not admitted cannot read either */
+    ATTACH_PROVING,
+};
+
 struct lun {
     struct lun_config config;
     struct cmd cmds[LUN_CMDS];
     struct segment segments[LUN_SEGMENTS];
     struct order order;
+    enum attach_phase attach;
+    bool attach_again; /* from the probe on, once the phase is over */
     struct probe probe;
+    struct reserve reserve;
+    struct continuity continuity;
+    bool access_released;        /* no reservation until lun_claim_access() */
+    bool warned_of_sharing;      /* the user knows that the target has no reservations */
+    void (*released)(void *ctx); /* NULL: nobody waits for it */
+    void *released_ctx;
+    struct deferred released_call;
     struct deferred kick; /* look at everything that waits */
     uint64_t next_serial;
     uint64_t probe_since_us; /* 0: no probe under way */
@@ -105,6 +124,7 @@ struct lun {
     bool have_disk;
     struct disk_identity disk;
     bool new_session; /* nothing was accepted in this session yet */
+    bool unproved;    /* what the target holds may not be what was written to it */
     bool silent;      /* the target let a command wait too long and said nothing since */
     enum medium medium;
     uint64_t medium_until_us;         /* it comes back, or is given up; LUN_NEVER_US: neither */
@@ -147,7 +167,9 @@ void deadline_extend(struct cmd *cmd);
 bool deadline_target_answers(const struct lun *lun);
 
 /* attach.c, for lun.c and segment.c */
-void attach_backend(struct lun *lun, struct backend *backend);
+void attach_create(struct lun *lun);
+/* None of its commands is at the back end. */
+bool attach_idle(const struct lun *lun);
 /* The disk may have changed within the session. */
 void lun_reprobe(struct lun *lun, const char *why);
 

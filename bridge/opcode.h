@@ -30,6 +30,8 @@ enum {
     OP_UNMAP = 0x42,
     OP_MODE_SELECT_10 = 0x55,
     OP_MODE_SENSE_10 = 0x5a,
+    OP_PERSISTENT_RESERVE_IN = 0x5e,
+    OP_PERSISTENT_RESERVE_OUT = 0x5f,
     OP_READ_16 = 0x88,
     OP_COMPARE_AND_WRITE = 0x89,
     OP_WRITE_16 = 0x8a,
@@ -42,6 +44,7 @@ enum {
 };
 
 #define SA_READ_CAPACITY_16 0x10
+#define SA_READ_RESERVATION 0x01 /* of PERSISTENT RESERVE IN */
 
 /* What may happen to a command whose session ended before its status. */
 enum op_retry {

@@ -3,12 +3,10 @@
 #include "bytes.h"
 #include "opcode.h"
 
-#include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-/* UNIT ATTENTION, BUSY and the like on commands of our own, in one probe. */
+/* So often it begins anew because the disk may have changed. */
 #define PROBE_ATTEMPTS 20
 
 static const uint8_t wanted_vpd[] = {0x80, 0x83, 0xb0, 0xb1, 0xb2};
@@ -24,25 +22,40 @@ enum {
     STEP_END,
 };
 
-static void begin(struct probe *p);
-static void step_send(struct probe *p);
-
 static void finish(struct probe *p, enum backend_fault severity, const char *text)
 {
     snprintf(p->why, sizeof(p->why), "%s", text);
-    p->running = false;
     p->done(p, p->why, severity);
 }
 
-static void build_cdb(struct probe *p)
+static uint32_t step_bytes(const struct probe *p)
 {
-    uint8_t *cdb = p->cmd.cdb;
-    uint32_t bytes = DISK_VPD_BYTES;
-    memset(cdb, 0, SCSI_CDB_MAX_BYTES);
-    p->cmd.cdb_bytes = 6;
     switch (p->step) {
     case STEP_INQUIRY:
-        bytes = sizeof(p->disk.inquiry);
+        return sizeof(p->disk.inquiry);
+    case STEP_CAPACITY16:
+        return sizeof(p->disk.capacity16);
+    case STEP_CAPACITY10:
+        return 8;
+    case STEP_RESERVATION:
+        return 24;
+    default:
+        return DISK_VPD_BYTES;
+    }
+}
+
+static void step_send(struct probe *p)
+{
+    static const uint8_t cdb_bytes[STEP_END] = {
+        [STEP_INQUIRY] = 6,      [STEP_VPD_LIST] = 6,    [STEP_VPD] = 6,
+        [STEP_CAPACITY16] = 16,  [STEP_CAPACITY10] = 10, [STEP_MODE_CACHING] = 6,
+        [STEP_RESERVATION] = 10,
+    };
+    uint8_t *cdb = p->errand.cmd.cdb;
+    uint32_t bytes = step_bytes(p);
+    errand_prepare(&p->errand, cdb_bytes[p->step], SCSI_DIR_IN, p->buf, bytes);
+    switch (p->step) {
+    case STEP_INQUIRY:
         cdb[0] = OP_INQUIRY;
         put_be16(cdb + 3, (uint16_t)bytes);
         break;
@@ -54,16 +67,12 @@ static void build_cdb(struct probe *p)
         put_be16(cdb + 3, (uint16_t)bytes);
         break;
     case STEP_CAPACITY16:
-        bytes = sizeof(p->disk.capacity16);
         cdb[0] = OP_SERVICE_ACTION_IN_16;
         cdb[1] = SA_READ_CAPACITY_16;
         put_be32(cdb + 10, bytes);
-        p->cmd.cdb_bytes = 16;
         break;
     case STEP_CAPACITY10:
-        bytes = 8;
         cdb[0] = OP_READ_CAPACITY_10;
-        p->cmd.cdb_bytes = 10;
         break;
     case STEP_MODE_CACHING:
         cdb[0] = OP_MODE_SENSE_6;
@@ -72,19 +81,14 @@ static void build_cdb(struct probe *p)
         cdb[4] = (uint8_t)bytes;
         break;
     case STEP_RESERVATION:
-        bytes = 24;
-        cdb[0] = 0x5e; /* PERSISTENT RESERVE IN, READ RESERVATION */
-        cdb[1] = 1;
+        cdb[0] = OP_PERSISTENT_RESERVE_IN;
+        cdb[1] = SA_READ_RESERVATION;
         put_be16(cdb + 7, (uint16_t)bytes);
-        p->cmd.cdb_bytes = 10;
         break;
     default:
         break;
     }
-    p->cmd.dir = SCSI_DIR_IN;
-    p->cmd.length_bytes = bytes;
-    p->cmd.iov[0] = (struct iovec){.iov_base = p->buf, .iov_len = bytes};
-    p->cmd.iov_count = 1;
+    errand_send(&p->errand);
 }
 
 static bool vpd_listed(const struct disk_identity *disk, uint8_t code)
@@ -226,44 +230,33 @@ static const char *step_refused(struct probe *p, struct sense_code sense)
     }
 }
 
-/* Not this time: the step, or all of them, again. */
-static void step_again(struct probe *p, bool all)
+static void begin(struct probe *p)
 {
-    if (++p->attempts >= PROBE_ATTEMPTS)
-        finish(p, BACKEND_FAULT_TRANSIENT, "the LUN stays busy");
-    else if (all)
-        begin(p);
-    else
-        step_send(p);
+    memset(&p->disk, 0, sizeof(p->disk));
+    p->again = p->conflict = false;
+    p->step = STEP_INQUIRY;
+    p->vpd_next = 0;
+    step_send(p);
 }
 
-static void step_done(struct deferred *d)
+static void step_done(struct errand *errand, enum errand_end end)
 {
-    struct backend_cmd *cmd =
-        (struct backend_cmd *)((char *)d - offsetof(struct backend_cmd, done));
-    struct probe *p = (struct probe *)((char *)cmd - offsetof(struct probe, cmd));
-    const struct scsi_outcome *o = &cmd->outcome;
+    struct probe *p = errand->ctx;
+    struct sense_code sense = errand->sense;
+    const char *fault = NULL;
 
-    p->running = false;
-    if (cmd->result == BACKEND_LOST)
-        return;
-    struct sense_code sense = sense_none;
-    if (o->status == SCSI_STATUS_CODE_CHECK_CONDITION)
-        sense_parse(o->sense, o->sense_bytes, &sense);
-    bool busy = o->status == SCSI_STATUS_CODE_BUSY || o->status == SCSI_STATUS_CODE_TASK_SET_FULL ||
-                o->status == SCSI_STATUS_CODE_TASK_ABORTED;
-    bool attention = sense.key == SENSE_UNIT_ATTENTION;
-    bool changed = attention && (sense.asc == 0x28 || sense.asc == 0x2a || sense.asc == 0x3f);
-    if (busy || attention || p->again) {
-        step_again(p, changed || p->again);
+    if (end == ERRAND_BUSY || (end == ERRAND_CHANGED && ++p->attempts == PROBE_ATTEMPTS)) {
+        finish(p, BACKEND_FAULT_TRANSIENT, "the LUN stays busy");
         return;
     }
-
-    const char *fault;
-    if (o->status == SCSI_STATUS_CODE_GOOD) {
-        fault =
-            step_take(p, o->moved_bytes < cmd->length_bytes ? o->moved_bytes : cmd->length_bytes);
+    if (end == ERRAND_CHANGED || p->again) {
+        begin(p);
+        return;
+    }
+    if (end == ERRAND_GOOD) {
+        fault = step_take(p, errand->cmd.outcome.moved_bytes);
     } else {
+        p->conflict |= errand->cmd.outcome.status == SCSI_STATUS_CODE_RESERVATION_CONFLICT;
         fault = step_refused(p, sense);
         if (!fault && p->step == STEP_CAPACITY16) {
             p->step = STEP_CAPACITY10;
@@ -272,10 +265,9 @@ static void step_done(struct deferred *d)
         }
     }
     if (fault) {
-        bool not_ready = sense.key == SENSE_NOT_READY;
-        bool told = o->status == SCSI_STATUS_CODE_GOOD || sense.key == SENSE_ILLEGAL_REQUEST;
+        bool told = end == ERRAND_GOOD || sense.key == SENSE_ILLEGAL_REQUEST;
         finish(p, told ? BACKEND_FAULT_PERMANENT : BACKEND_FAULT_TRANSIENT,
-               not_ready ? "the LUN is not ready on the target" : fault);
+               sense.key == SENSE_NOT_READY ? "the LUN is not ready on the target" : fault);
         return;
     }
 
@@ -291,39 +283,18 @@ static void step_done(struct deferred *d)
         p->done(p, NULL, BACKEND_FAULT_TRANSIENT);
 }
 
-static void step_send(struct probe *p)
-{
-    build_cdb(p);
-    /* What a short answer leaves unwritten must not be another step's. */
-    memset(p->buf, 0, sizeof(p->buf));
-    p->cmd.outcome = (struct scsi_outcome){0};
-    deferred_init(&p->cmd.done, step_done);
-    int rc = p->backend->ops->submit(p->backend, &p->cmd);
-    p->running = rc == 0;
-    p->waiting = rc == -EAGAIN;
-}
-
-static void begin(struct probe *p)
-{
-    memset(&p->disk, 0, sizeof(p->disk));
-    p->again = false;
-    p->step = STEP_INQUIRY;
-    p->vpd_next = 0;
-    step_send(p);
-}
-
 void probe_init(struct probe *p, struct backend *backend,
                 void (*done)(struct probe *, const char *, enum backend_fault), void *ctx)
 {
     memset(p, 0, sizeof(*p));
-    p->backend = backend;
+    errand_init(&p->errand, backend, step_done, p);
     p->done = done;
     p->ctx = ctx;
 }
 
 void probe_start(struct probe *p)
 {
-    if (p->running) {
+    if (p->errand.running) {
         p->again = true;
         return;
     }
@@ -333,6 +304,10 @@ void probe_start(struct probe *p)
 
 void probe_more(struct probe *p)
 {
-    if (p->waiting)
-        step_send(p);
+    errand_more(&p->errand);
+}
+
+bool probe_running(const struct probe *p)
+{
+    return p->errand.running;
 }

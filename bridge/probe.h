@@ -7,27 +7,25 @@
 #ifndef LUNSTICK_BRIDGE_PROBE_H
 #define LUNSTICK_BRIDGE_PROBE_H
 
-#include "backend.h"
+#include "errand.h"
 #include "identity.h"
 
 #define PROBE_WHY_BYTES 192
 
 struct probe {
-    struct backend *backend;
     /* The probe is over. fault NULL: `disk` is complete. Not called when the
      * session ended meanwhile: down() tells that. */
     void (*done)(struct probe *p, const char *fault, enum backend_fault severity);
     void *ctx;
 
     struct disk_identity disk;
-    bool running; /* a command of it is at the back end */
-    bool waiting; /* for room in the session */
-    bool again;   /* the disk may have changed meanwhile: from the start */
+    bool conflict; /* somebody's reservation kept the target from telling all of it */
+    bool again;    /* the disk may have changed meanwhile: from the start */
 
     unsigned step;
     unsigned vpd_next;
     unsigned attempts;
-    struct backend_cmd cmd;
+    struct errand errand;
     uint8_t buf[256];
     char why[PROBE_WHY_BYTES];
 };
@@ -38,5 +36,7 @@ void probe_init(struct probe *p, struct backend *backend,
 void probe_start(struct probe *p);
 /* There is room in the session again. */
 void probe_more(struct probe *p);
+/* A command of it is at the back end. */
+bool probe_running(const struct probe *p);
 
 #endif

@@ -166,6 +166,24 @@ struct segment *segment_cut(struct cmd *cmd)
     return s;
 }
 
+/* What the target held there is not what it will hold. */
+static void forget_what_it_writes(struct segment *s)
+{
+    struct continuity *c = &s->lun->continuity;
+    const struct op *op = &s->cmd->op;
+    if (!op->writes)
+        return;
+    if (op->plain)
+        continuity_forget(c, s->span.first, s->span.end);
+    else if (op->ranged)
+        continuity_forget(c, op->lba,
+                          op->lba > UINT64_MAX - op->blocks ? UINT64_MAX : op->lba + op->blocks);
+    else if (s->backend.cdb[0] == OP_UNMAP && s->slice_count > 0)
+        continuity_forget_unmapped(c, s->slice[0], s->length_bytes);
+    else
+        continuity_forget(c, 0, UINT64_MAX);
+}
+
 void segment_submit(struct segment *s)
 {
     struct lun *lun = s->lun;
@@ -182,6 +200,7 @@ void segment_submit(struct segment *s)
         scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, SCSI_OWNER_LUN);
         return;
     }
+    forget_what_it_writes(s);
     lun->stats.outstanding++;
     if (s->backend.dir == SCSI_DIR_OUT && s->cmd->first_us == 0)
         s->cmd->first_us = lun_now(lun);
@@ -310,6 +329,8 @@ static void segment_good(struct segment *s)
         if (cmd->op.length == OP_LENGTH_ALLOC) /* the shorter of both holds */
             cmd->pub.outcome.phase_error = false;
     }
+    if (cmd->op.plain && !in && lun->disk.block_bytes <= moved)
+        continuity_remember(&lun->continuity, s->span.first, s->slice[0], lun->disk.block_bytes);
     *(in ? &lun->stats.read_bytes : &lun->stats.written_bytes) += moved;
     scsi_owner_move(&s->owner, SCSI_OWNER_BACKEND, in ? SCSI_OWNER_REPLY : SCSI_OWNER_LUN);
     if (!in || moved == 0)

@@ -158,10 +158,82 @@ static void mode_sense(struct ram_backend *ram, struct backend_cmd *cmd)
     copy_in(cmd, data, sizeof(data));
 }
 
+static void reserve_in(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    uint8_t data[512] = {0};
+    uint64_t holder = ram->pr_holder == RAM_PR_OURS ? ram->pr_key : ram->pr_other_key;
+    uint32_t bytes = 8;
+    bool full = (cmd->cdb[1] & 0x1f) == 3;
+    if (full && !ram->pr_other_name) {
+        scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+        return;
+    }
+    if (full) { /* ours, and that of the other behind it */
+        uint32_t name_bytes = (uint32_t)strlen(ram->pr_other_name) + 1;
+        put_be64(data + 8, ram->pr_key);
+        data[8 + 12] = ram->pr_holder == RAM_PR_OURS;
+        put_be64(data + 32, ram->pr_other_key);
+        data[32 + 12] = ram->pr_holder == RAM_PR_OTHERS;
+        put_be32(data + 32 + 20, 4 + name_bytes);
+        data[56] = 5; /* iSCSI */
+        put_be16(data + 58, (uint16_t)name_bytes);
+        memcpy(data + 60, ram->pr_other_name, name_bytes);
+        bytes = 60 + name_bytes;
+    } else if (ram->pr_holder != RAM_PR_FREE) {
+        put_be64(data + 8, holder);
+        data[21] = 3;
+        bytes = 24;
+    }
+    put_be32(data + 4, bytes - 8);
+    copy_in(cmd, data, bytes < cmd->length_bytes ? bytes : cmd->length_bytes);
+}
+
+static void reserve_conflicts(struct backend_cmd *cmd)
+{
+    cmd->outcome.status = SCSI_STATUS_CODE_RESERVATION_CONFLICT;
+}
+
+static void reserve_out(struct ram_backend *ram, struct backend_cmd *cmd)
+{
+    uint8_t list[24];
+    uint8_t action = cmd->cdb[1] & 0x1f;
+    copy_out(cmd, list);
+    uint64_t key = get_be64(list), action_key = get_be64(list + 8);
+    if (action == 5 && !ram->pr_abort) {
+        scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+    } else if (action != 6 && key != ram->pr_key) {
+        reserve_conflicts(cmd);
+    } else if (action == 0 || action == 6) {
+        ram->pr_key = action_key;
+        if (action_key == 0 && ram->pr_holder == RAM_PR_OURS)
+            ram->pr_holder = RAM_PR_FREE;
+    } else if (action == 1) {
+        if (ram->pr_holder == RAM_PR_OTHERS)
+            reserve_conflicts(cmd);
+        else
+            ram->pr_holder = RAM_PR_OURS;
+    } else if (action_key == ram->pr_other_key) {
+        ram->pr_other_key = 0;
+        ram->pr_holder = RAM_PR_OURS;
+    } else {
+        reserve_conflicts(cmd);
+    }
+}
+
+static bool is_locked_out(const struct ram_backend *ram, const struct op *op)
+{
+    bool listed = op->plain || op->flush || strncmp(op->name, "MODE S", 6) == 0;
+    return ram->pr_holder == RAM_PR_OTHERS && listed;
+}
+
 static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
 {
     struct op op;
     op_decode(cmd->cdb, cmd->cdb_bytes, ram->block_bytes, &op);
+    if (is_locked_out(ram, &op)) {
+        reserve_conflicts(cmd);
+        return;
+    }
     bool inside = op.blocks <= ram->blocks && op.lba <= ram->blocks - op.blocks;
     if (op.ranged && !inside) {
         scsi_outcome_check(&cmd->outcome, sense_lba_out_of_range);
@@ -195,6 +267,15 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         break;
     case OP_MODE_SENSE_6:
         mode_sense(ram, cmd);
+        break;
+    case OP_PERSISTENT_RESERVE_IN:
+    case OP_PERSISTENT_RESERVE_OUT:
+        if (!ram->pr)
+            scsi_outcome_check(&cmd->outcome, sense_invalid_opcode);
+        else if (cmd->cdb[0] == OP_PERSISTENT_RESERVE_IN)
+            reserve_in(ram, cmd);
+        else
+            reserve_out(ram, cmd);
         break;
     case 0x4d: /* LOG SENSE */
         if (ram->log_sense)
@@ -320,6 +401,12 @@ void ram_turn(struct ram_backend *ram)
 
 void ram_up(struct ram_backend *ram)
 {
+    if (ram->pr_forgets && ram->pr_key != 0) {
+        ram->pr_other_key = ram->pr_key;
+        ram->pr_key = 0;
+        if (ram->pr_holder == RAM_PR_OURS)
+            ram->pr_holder = RAM_PR_OTHERS;
+    }
     ram->up = true;
     ram->backend.events->up(ram->backend.events_ctx);
 }

@@ -33,6 +33,15 @@ struct ram_backend {
     bool protection;  /* the disk has protection information; it is taken for 0 bytes */
     bool log_sense;   /* LOG SENSE is there; it brings zeros */
 
+    /* Persistent reservations: of Exclusive Access, for us and for one other. */
+    bool pr;                   /* the target has them */
+    bool pr_abort;             /* PREEMPT AND ABORT, too */
+    bool pr_forgets;           /* a login is a new nexus, and registers anew */
+    const char *pr_other_name; /* READ FULL STATUS names the other so; NULL: it is not there */
+    uint64_t pr_key;           /* registered by us in this nexus; 0: not */
+    uint64_t pr_other_key;     /* by the other, or by a nexus of ours that is gone */
+    enum { RAM_PR_FREE, RAM_PR_OURS, RAM_PR_OTHERS } pr_holder;
+
     /* The fault plan. */
     unsigned delay_turns;                /* a command completes so many turns after its submit */
     unsigned hold_from;                  /* commands of this number and later wait; 0: none */
