@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# tests/run.sh [unit|target|vm|all]: installs what the tests need, builds, runs
+# tests/run.sh [unit|mutation|target|vm|all]: installs what the tests need, builds, runs
 # them, prints each test as it ends, and closes with the count.
 #
 #   unit    the pure parts; no root, no network, no QEMU; seconds
+#   mutation  promises broken on purpose: the unit tests have to notice
 #   target  real iSCSI targets on loopback, wrong use, sanitizers, valgrind
 #   vm      the simulated Pi and real USB hosts
-#   all     the three, the style checks and the fuzzers (the default)
+#   all     the four, the style checks and the fuzzers (the default)
 #
 # Exit status: 0 all passed; 1 something failed, or, with CI set, was skipped;
 # 2 wrong use. FUZZ_SECONDS (default 20) is the time of each fuzzer.
@@ -19,8 +20,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 what=${1:-all}
 case $what in
-unit | target | vm | all) ;;
-*) die "unknown group \"$what\"" "tests/run.sh [unit|target|vm|all]" 2 ;;
+unit | mutation | target | vm | all) ;;
+*) die "unknown group \"$what\"" "tests/run.sh [unit|mutation|target|vm|all]" 2 ;;
 esac
 
 results=$(mktemp)
@@ -138,6 +139,11 @@ unit)
     build dev
     group unit 10 unit_tests dev
     ;;
+mutation)
+    need_packages patch
+    build dev
+    group mutation 40 tests/mutation/run.sh
+    ;;
 target)
     need_packages tgt valgrind
     build dev asan
@@ -149,11 +155,12 @@ vm)
     group vm 600 tests/vm/run.sh
     ;;
 all)
-    need_packages tgt valgrind git clang-format clang-tidy cppcheck libclang-rt-dev
+    need_packages tgt valgrind git patch clang-format clang-tidy cppcheck libclang-rt-dev
     hw/static/fetch
     build dev asan clang fuzz release musl-amd64 musl-arm64
     group style 120 style
     group unit 30 unit_tests dev asan clang
+    group mutation 40 tests/mutation/run.sh
     group fuzz 150 fuzzers
     group target 300 target_tests
     group package 30 packages
