@@ -24,6 +24,11 @@ static const struct verb verbs[] = {
     {"probe", cli_probe, "probe [--secret-file FILE] [--header-digest] [URL]",
      "log in, show the disk and what a USB host would be told of it"},
     {"doctor", cli_doctor, "doctor [URL]", "check this machine, and say how to fix it"},
+    {"eject", cli_eject, "eject [--lun N] [--force] [NAME]", "take the disk out of its drive"},
+    {"insert", cli_insert, "insert [--lun N] [--force] [--read-only] [NAME] [URL]",
+     "put it in again, or, with URL, another in its place"},
+    {"unplug", cli_unplug, "unplug [NAME]", "pull the plug, as the host sees it"},
+    {"plug", cli_plug, "plug [NAME]", "plug it in again"},
     {"cleanup", cli_cleanup, "cleanup [NAME]", "remove what a killed daemon left behind"},
 };
 
@@ -37,7 +42,7 @@ static void print_help(void)
         printf("  lunstick %s\n      %s\n", verbs[i].usage, verbs[i].about);
     printf("  lunstick help\n  lunstick version\n\n"
            "URL is iscsi://[user@]host[:port]/iqn/lun; without it, %s/lunstick.conf.\n"
-           "NAME is the daemon's --name (default: lunstick).\n"
+           "NAME is the daemon's --name (default: lunstick); N the disk's number there, from 0.\n"
            "Exit status: 0; 1 a fault that may go away, or something to fix;\n"
            "2 wrong use, or a fault that only you can remove.\n",
            CONFIG_DIR);
@@ -143,15 +148,33 @@ static const struct cli_flag *find_flag(const struct cli_flag *flags, const char
     return NULL;
 }
 
-bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **operand)
+/* The option at argv[*at], with its value; false if it is not understood. */
+static bool take_flag(char **argv, int argc, int *at, const struct cli_flag *flags)
 {
-    *operand = NULL;
+    const struct cli_flag *flag = find_flag(flags, argv[*at]);
+
+    if (!flag)
+        return unknown_option(argv[0], argv[*at], flags);
+    if (!flag->value) {
+        *flag->set = true;
+    } else if (*at + 1 < argc) {
+        *flag->value = argv[++*at];
+    } else {
+        cli_fail(argv[0], CLI_WRONG, "a value is missing after %s", argv[*at]);
+        return false;
+    }
+    return true;
+}
+
+bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **name,
+              const char **url)
+{
+    *name = NULL;
     for (int i = 1; i < argc; i++) {
-        const struct cli_flag *flag = find_flag(flags, argv[i]);
-        if (flag) {
-            *flag->set = true;
-        } else if (argv[i][0] == '-') {
-            return unknown_option(argv[0], argv[i], flags);
+        const char **operand = url && strstr(argv[i], "://") ? url : name;
+        if (argv[i][0] == '-') {
+            if (!take_flag(argv, argc, &i, flags))
+                return false;
         } else if (*operand) {
             cli_fail(argv[0], CLI_WRONG, "one too many: %s", argv[i]);
             return false;
@@ -159,13 +182,6 @@ bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **
             *operand = argv[i];
         }
     }
-    return true;
-}
-
-bool cli_name_args(int argc, char **argv, const struct cli_flag *flags, const char **name)
-{
-    if (!cli_args(argc, argv, flags, name))
-        return false;
     if (!*name)
         *name = "lunstick";
     if (config_name_valid(*name))

@@ -9,13 +9,13 @@
 
 int cli_cleanup(int argc, char **argv)
 {
-    static const struct cli_flag flags[] = {{NULL, NULL}};
+    static const struct cli_flag flags[] = {{.name = NULL}};
     char run_dir[CONFIG_PATH_BYTES], ffs_dir[CONFIG_PATH_BYTES], why[GADGET_WHY_BYTES] = "";
     const char *name = NULL;
     bool busy = false, had_dir;
     int removed;
 
-    if (!cli_name_args(argc, argv, flags, &name))
+    if (!cli_args(argc, argv, flags, &name, NULL))
         return CLI_WRONG;
     if (geteuid() != 0)
         return cli_fail(argv[0], CLI_WRONG, "only root may do that; run: sudo lunstick cleanup %s",

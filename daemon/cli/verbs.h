@@ -6,22 +6,36 @@
 
 #include "daemon/lunstickd/config.h"
 
+#include <sys/types.h>
+
 enum { CLI_OK = 0, CLI_TRANSIENT = 1, CLI_WRONG = 2 };
 
 int cli_status(int argc, char **argv);
 int cli_probe(int argc, char **argv);
 int cli_cleanup(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_eject(int argc, char **argv);
+int cli_insert(int argc, char **argv);
+int cli_plug(int argc, char **argv);
+int cli_unplug(int argc, char **argv);
 
-/* The simple command lines: flags (each `--name`) and at most one operand.
- * `flags` ends with a NULL name. False after one line on stderr. */
+/* The simple command lines: options (each `--name`, some with a value behind
+ * it), a daemon's name ("lunstick" without one) and, where `url` is not NULL, an
+ * address. `flags` ends with a NULL name. False after one line on stderr. */
 struct cli_flag {
     const char *name;
     bool *set;
+    const char **value; /* NULL: it has none */
 };
-bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **operand);
-/* The same where the operand is a daemon's name; "lunstick" without one. */
-bool cli_name_args(int argc, char **argv, const struct cli_flag *flags, const char **name);
+bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **name,
+              const char **url);
+
+/* Asks the daemon over its control socket, one line, and waits so many seconds
+ * for the answer. The answer's length, cut to `size` - 1 and terminated; or
+ * -errno, which cli_explain() turns into a message and an exit status. */
+ssize_t cli_ask(const char *name, const char *question, unsigned seconds, char *answer,
+                size_t size);
+int cli_explain(const char *program, const char *name, int error);
 
 /* "PROGRAM: ..." on stderr. Returns `status`. */
 int cli_fail(const char *program, int status, const char *format, ...)

@@ -5,9 +5,9 @@
 #include "bridge/lun.h"
 #include "bridge/pool.h"
 #include "control.h"
+#include "drive.h"
 #include "gadget/bot.h"
 #include "gadget/ffs_port.h"
-#include "initiator/session.h"
 #include "log.h"
 #include "loop.h"
 #include "privsep.h"
@@ -29,31 +29,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define ARENA_SLICES          48 /* 3 MiB */
-#define LOGOUT_MS             2000
-#define PARENT_SILENCE_S      10 /* during set-up */
-#define REPEATED_FAULT_LOG_MS 60000
-#define REFUSED_RETRY_MS      5000
-
-struct child;
-
-/* One disk: a logical unit and the session behind it. */
-struct child_lun {
-    struct child *child;
-    unsigned index;
-    const struct config_lun *config;
-    struct session *session;
-    struct lun *lun;
-    struct loop_watch watch;
-    bool accepted;     /* a disk was accepted once */
-    bool waited;       /* the target was away before it answered */
-    uint64_t retry_us; /* LOOP_NEVER, or when a session that was refused starts again */
-    uint32_t resolves; /* since the last session */
-    char portal[64];   /* numeric; empty: not known yet */
-    enum session_state last_state;
-    uint64_t fault_logged_us;
-    char fault[SESSION_WHY_BYTES]; /* the last one that was logged */
-};
+/* Of 64 KiB. What a unit keeps in flight, and for all of them what the cable's one
+ * command, orphans and the probes need. */
+#define ARENA_SLICES         32
+#define ARENA_SLICES_PER_LUN 16
+#define LOGOUT_MS            2000
+#define PARENT_SILENCE_S     10 /* during set-up */
+/* Longer than a port reset takes: somebody pulled the plug. */
+#define REPLUG_MS 2000
 
 struct child {
     const struct daemon_config *config;
@@ -61,28 +44,32 @@ struct child {
     struct deferred_list deferred;
     struct loop_watch parent, signals, ep0, aio;
     struct pool pool;
-    struct child_lun luns[BOT_LUNS_MAX];
-    struct lun *bot_luns[BOT_LUNS_MAX];
-    unsigned lun_count;
+    struct cable cable;
+    struct drive *drives[BOT_LUNS_MAX];
+    struct lun *luns[BOT_LUNS_MAX];
+    unsigned count; /* of both */
     struct ffs_port *port;
     struct bot *bot;
     struct control control;
     uint64_t started_us;
     pid_t pid;
     char udc[PRIVSEP_TEXT_BYTES];
-    bool bind_wanted, bound, again;
+    bool bind_wanted, bound, unplugged;
     char bind_fault[PRIVSEP_TEXT_BYTES];
-    enum usb_speed last_speed;
-    bool last_bound;
+    uint32_t plug_ticket;  /* of who waits for the plug or unplug; 0: nobody */
+    uint64_t cable_out_us; /* since when no host is there; LOOP_NEVER: one is */
+    uint64_t last_print;   /* fingerprint(); 0: the next sentence counts in any case */
     char last_sentence[PRIVSEP_TEXT_BYTES];
     bool stopping;
     uint64_t stop_by_us;
-    int exit_code;
+    enum child_exit exit_code;
 };
 
 /* Large, and there is one: not on the stack. */
 static struct child the_child;
 
+_Static_assert(POOL_SLICES_MAX >= ARENA_SLICES + ARENA_SLICES_PER_LUN * BOT_LUNS_MAX,
+               "the pool holds the slices of all units");
 _Static_assert(CONTROL_ANSWER_BYTES >= STATUS_BYTES, "an answer holds the longest status");
 
 /* Being told to stop is none. */
@@ -93,7 +80,7 @@ static int fail(const char *what, int rc)
     return rc;
 }
 
-static void end(struct child *child, int exit_code)
+static void end(struct child *child, enum child_exit exit_code)
 {
     if (!child->loop.stop)
         child->exit_code = exit_code;
@@ -125,68 +112,24 @@ static void send_plain(struct child *child, enum privsep_type type)
     send_parent(child, &msg);
 }
 
-/* ---- sessions and logical units ---- */
+/* ---- the drives ---- */
 
-static void ask_resolver(void *ctx, const char *host)
+static void tell_parent(void *ctx, const struct privsep_msg *msg)
 {
-    struct child_lun *l = ctx;
-    struct privsep_msg msg;
-    (void)host; /* the parent resolves the configured name and no other */
-    privsep_init(&msg, PRIVSEP_RESOLVE);
-    msg.lun = (uint8_t)l->index;
-    msg.number = l->resolves++;
-    send_parent(l->child, &msg);
+    send_parent(ctx, msg);
 }
 
-/* The same fault again and again is said once a minute. */
-static void log_fault(struct child_lun *l, enum lun_log_level level, const char *why)
+static void drive_ends(void *ctx, enum child_exit why)
 {
-    uint64_t now_us = loop_now_us();
-    bool same = strncmp(l->fault, why, sizeof l->fault - 1) == 0;
-    if (same && now_us - l->fault_logged_us < REPEATED_FAULT_LOG_MS * 1000ULL)
-        level = LUN_LOG_DEBUG;
-    else
-        l->fault_logged_us = now_us;
-    (void)snprintf(l->fault, sizeof l->fault, "%s", why);
-    log_text(level, why);
+    end(ctx, why);
 }
 
-/* Before the first acceptance a permanent fault ends the daemon, a transient
- * one only with --once; afterwards nothing does. What a target that was away
- * says at first is not permanent: many listen before their LUNs are there. The
- * session gives up on its own after such an answer, and is started again. */
-static void session_fault(void *ctx, enum backend_fault fault, const char *why)
+/* Promise 6: the host sees the gadget when it can look at every drive. */
+static void drive_is_settled(void *ctx)
 {
-    struct child_lun *l = ctx;
-    struct child *child = l->child;
-    bool first = !l->accepted && !l->waited && !child->again;
-    if (first && fault == BACKEND_FAULT_PERMANENT) {
-        log_text(LUN_LOG_ERROR, why);
-        end(child, CHILD_EXIT_PERMANENT);
-    } else if (first && child->config->once) {
-        log_text(LUN_LOG_ERROR, why);
-        end(child, CHILD_EXIT_TRANSIENT);
-    } else {
-        log_fault(l, LUN_LOG_WARNING, why);
-    }
-    if (fault == BACKEND_FAULT_PERMANENT)
-        l->retry_us = loop_now_us() + REFUSED_RETRY_MS * 1000ULL;
-    else
-        l->waited = true;
-}
-
-/* Promise 6: the host sees the gadget when every LUN was accepted once. */
-static void disk_changed(void *ctx, const struct disk_identity *disk)
-{
-    struct child_lun *l = ctx;
-    struct child *child = l->child;
-    if (!disk)
-        return;
-    l->accepted = true;
-    l->resolves = 0;
-    l->fault[0] = 0;
-    for (unsigned i = 0; i < child->lun_count; i++)
-        if (!child->luns[i].accepted)
+    struct child *child = ctx;
+    for (unsigned i = 0; i < child->count; i++)
+        if (!drive_settled(child->drives[i]))
             return;
     if (!child->bind_wanted && !child->stopping) {
         child->bind_wanted = true;
@@ -194,64 +137,31 @@ static void disk_changed(void *ctx, const struct disk_identity *disk)
     }
 }
 
-static void session_ready(void *ctx, short revents)
+static size_t put_answer(char *out, size_t size, int status, const char *text)
 {
-    struct child_lun *l = ctx;
-    session_service(l->session, revents);
+    int n = snprintf(out, size, "%d %s\n", status, text);
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
-static int make_session(struct child_lun *l, const struct lun_secrets *secrets)
+static void answer_later(void *ctx, uint32_t ticket, int status, const char *text)
 {
-    struct child *child = l->child;
-    const struct daemon_config *config = child->config;
-    char number[8];
-    struct session_config sc = {
-        .address = l->config->address,
-        .header_digest = l->config->header_digest,
-        .login_timeout_ms = config->login_timeout_ms,
-        .keepalive_ms = config->keepalive_ms,
-        .backoff_max_ms = config->backoff_max_ms,
-        .deferred = &child->deferred,
-        .now_us = loop_now_us,
-        .log = log_module,
-        .resolve = address_is_numeric(l->config->address.host) ? NULL : ask_resolver,
-        .resolve_ctx = l,
-        .fault = session_fault,
-        .fault_ctx = l,
-    };
-    (void)snprintf(number, sizeof number, "%u", l->index);
-    memcpy(sc.initiator_name, config->initiator_name, sizeof sc.initiator_name);
-    memcpy(sc.target_user, l->config->target_user, sizeof sc.target_user);
-    memcpy(sc.secret, secrets->secret, sizeof sc.secret);
-    memcpy(sc.target_secret, secrets->target_secret, sizeof sc.target_secret);
-    session_isid(sc.isid, config->board, config->name, number, "usb");
-    if (address_is_numeric(l->config->address.host))
-        (void)snprintf(l->portal, sizeof l->portal, "%.63s", l->config->address.host);
-    l->session = session_create(&sc);
-    int rc = l->session ? 0 : -errno;
-    explicit_bzero(&sc, sizeof sc);
-    return rc;
+    struct child *child = ctx;
+    char line[DRIVE_ANSWER_BYTES + 8];
+    (void)put_answer(line, sizeof line, status, text);
+    control_answer(&child->control, ticket, line);
 }
 
-static int make_lun(struct child_lun *l)
+/* The host went away, or came: after a while without it, it is another. */
+static void watch_cable(struct child *child)
 {
-    struct child *child = l->child;
-    const struct daemon_config *config = child->config;
-    const struct lun_config lc = {
-        .backend = session_backend(l->session),
-        .deferred = &child->deferred,
-        .pool = &child->pool,
-        .now_us = loop_now_us,
-        .log = log_module,
-        .disk_changed = disk_changed,
-        .disk_changed_ctx = l,
-        .answer_within_ms = config->answer_within_ms,
-        .segment_bytes = config->segment_bytes,
-        .read_only = l->config->read_only,
-        .removable = l->config->removable,
-    };
-    l->lun = lun_create(&lc);
-    return l->lun ? 0 : -errno;
+    bool present = bot_stats(child->bot)->speed != USB_SPEED_NONE;
+    if (present == (child->cable_out_us == LOOP_NEVER))
+        return;
+    uint64_t now_us = loop_now_us();
+    bool replugged = present && now_us - child->cable_out_us > REPLUG_MS * 1000ULL;
+    child->cable_out_us = present ? LOOP_NEVER : now_us;
+    for (unsigned i = 0; replugged && i < child->count; i++)
+        drive_replugged(child->drives[i]);
 }
 
 /* ---- status ---- */
@@ -268,56 +178,109 @@ static void fill_view(const struct child *child, struct status_view *view)
     view->serial = child->config->serial;
     view->udc = child->udc;
     view->bound = child->bound;
+    view->unplugged = child->unplugged;
+    view->host = child->cable.host->name;
     view->gadget_fault = child->bind_fault;
     view->bot = bot_stats(child->bot);
     view->bot_state = bot_state_name(child->bot);
     view->port = ffs_port_stats(child->port);
-    view->lun_count = child->lun_count;
-    for (unsigned i = 0; i < child->lun_count; i++) {
-        const struct child_lun *l = &child->luns[i];
-        view->luns[i] = (struct status_lun){
-            .address = &l->config->address,
-            .portal = l->portal[0] ? l->portal : NULL,
-            .session = session_stats(l->session),
-            .lun = lun_stats(l->lun),
-            .disk = lun_disk(l->lun),
-            .read_only = l->config->read_only,
-            .removable = l->config->removable,
-        };
-    }
+    view->lun_count = child->count;
+    for (unsigned i = 0; i < child->count; i++)
+        drive_view(child->drives[i], &view->luns[i]);
 }
 
-static size_t respond(void *ctx, const char *line, char *answer, size_t size)
+/* ---- requests ---- */
+
+/* BOUND from the parent answers it. */
+static int plug(struct child *child, bool plugged, uint32_t ticket, char text[DRIVE_ANSWER_BYTES])
 {
-    const struct child *child = ctx;
+    struct privsep_msg msg;
+    if (plugged != child->unplugged) {
+        (void)snprintf(text, DRIVE_ANSWER_BYTES, "it is %s already",
+                       plugged ? "plugged in" : "unplugged");
+        return 1;
+    }
+    if (child->plug_ticket)
+        answer_later(child, child->plug_ticket, 1, "there was another request in the meantime");
+    child->plug_ticket = ticket;
+    privsep_init(&msg, PRIVSEP_PLUG);
+    msg.number = plugged;
+    send_parent(child, &msg);
+    return REQUEST_LATER;
+}
+
+static void plug_answered(struct child *child)
+{
+    const char *fault = child->bind_fault;
+    if (!child->plug_ticket)
+        return;
+    answer_later(child, child->plug_ticket, fault[0] != 0,
+                 fault[0]           ? fault
+                 : child->unplugged ? "Unplugged: the host sees nothing; the sessions go on."
+                 : child->bound     ? "Plugged in."
+                                    : "The host sees it as soon as the disk is there.");
+    child->plug_ticket = 0;
+}
+
+static int perform(struct child *child, const struct request *request, uint32_t ticket,
+                   char text[DRIVE_ANSWER_BYTES])
+{
+    int lun = request->lun == REQUEST_ANY_LUN && child->count == 1 ? 0 : request->lun;
+    if (request->verb == REQUEST_PLUG || request->verb == REQUEST_UNPLUG)
+        return plug(child, request->verb == REQUEST_PLUG, ticket, text);
+    if (lun >= 0 && (unsigned)lun < child->count)
+        return drive_request(child->drives[lun], request, ticket, text);
+    if (lun == REQUEST_ANY_LUN)
+        (void)snprintf(text, DRIVE_ANSWER_BYTES, "there are %u disks; say which: --lun 0 to %u",
+                       child->count, child->count - 1);
+    else
+        (void)snprintf(text, DRIVE_ANSWER_BYTES, "there is no LUN %d here; allowed: 0 to %u", lun,
+                       child->count - 1);
+    return 2;
+}
+
+static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size_t size)
+{
+    struct child *child = ctx;
     struct status_view view;
-    int n;
-    fill_view(child, &view);
-    if (strcmp(line, "status") == 0)
-        return status_text(&view, answer, size);
-    if (strcmp(line, "status json") == 0)
-        return status_json(&view, answer, size);
-    n = snprintf(answer, size, "error: no such request\n");
-    return n > 0 ? (size_t)n : 0;
+    struct request request;
+    char text[DRIVE_ANSWER_BYTES];
+    int status = 2;
+    if (request_parse(&request, line, text, sizeof text)) {
+        if (request.verb == REQUEST_STATUS) {
+            fill_view(child, &view);
+            return request.json ? status_json(&view, answer, size)
+                                : status_text(&view, answer, size);
+        }
+        if (child->stopping) {
+            (void)snprintf(text, sizeof text, "the daemon is stopping");
+            status = 1;
+        } else {
+            status = perform(child, &request, ticket, text);
+        }
+    }
+    return status == REQUEST_LATER ? CONTROL_LATER : put_answer(answer, size, status, text);
+}
+
+/* A number that is another one when something moved. */
+static uint64_t fingerprint(const struct child *child)
+{
+    uint64_t print = (uint64_t)bot_stats(child->bot)->speed * 4 + (child->bound ? 2 : 0) +
+                     (unsigned)child->unplugged;
+    for (unsigned i = 0; i < child->count; i++)
+        print = print * 1099511628211u + drive_state(child->drives[i]) + 1;
+    return print + 1;
 }
 
 /* A new sentence for the service manager, whenever something moved. */
 static void report_moves(struct child *child)
 {
-    bool moved = !child->last_sentence[0] || child->bound != child->last_bound ||
-                 bot_stats(child->bot)->speed != child->last_speed;
-    for (unsigned i = 0; i < child->lun_count; i++) {
-        enum session_state state = session_stats(child->luns[i].session)->state;
-        moved = moved || state != child->luns[i].last_state;
-        child->luns[i].last_state = state;
-    }
-    if (!moved)
-        return;
-    child->last_bound = child->bound;
-    child->last_speed = bot_stats(child->bot)->speed;
-
     struct status_view view;
     struct privsep_msg msg;
+    uint64_t print = fingerprint(child);
+    if (print == child->last_print)
+        return;
+    child->last_print = print;
     privsep_init(&msg, PRIVSEP_STATUS);
     fill_view(child, &view);
     (void)status_sentence(&view, msg.text[0], sizeof msg.text[0]);
@@ -335,8 +298,8 @@ static void stop(struct child *child)
         return;
     child->stopping = true;
     child->stop_by_us = loop_now_us() + LOGOUT_MS * 1000ULL;
-    for (unsigned i = 0; i < child->lun_count; i++)
-        session_stop(child->luns[i].session);
+    for (unsigned i = 0; i < child->count; i++)
+        drive_stop(child->drives[i]);
 }
 
 static void check_stopped(struct child *child)
@@ -344,25 +307,54 @@ static void check_stopped(struct child *child)
     if (!child->stopping)
         return;
     bool all = true;
-    for (unsigned i = 0; i < child->lun_count; i++)
-        all = all && session_stopped(child->luns[i].session);
+    for (unsigned i = 0; i < child->count; i++)
+        all = all && drive_stopped(child->drives[i]);
     if (all || loop_now_us() >= child->stop_by_us)
         end(child, CHILD_EXIT_STOPPED);
 }
 
 /* ---- events ---- */
 
-static void resolved(struct child *child, const struct privsep_msg *msg)
+static void take_secrets(struct lun_secrets *secrets, struct privsep_msg *msg)
 {
-    if (msg->lun >= child->lun_count)
+    (void)snprintf(secrets->secret, sizeof secrets->secret, "%.255s", msg->text[0]);
+    (void)snprintf(secrets->target_secret, sizeof secrets->target_secret, "%.255s", msg->text[1]);
+    explicit_bzero(msg, sizeof *msg);
+}
+
+static void new_secrets(const struct child *child, struct privsep_msg *msg)
+{
+    struct lun_secrets secrets = {.secret = ""};
+    struct drive *drive = child->drives[msg->lun];
+    take_secrets(&secrets, msg);
+    drive_secrets(drive, &secrets);
+    secrets_wipe(&secrets);
+}
+
+static void bound(struct child *child, const struct privsep_msg *msg)
+{
+    child->bound = msg->number == PRIVSEP_IS_BOUND;
+    child->unplugged = msg->number == PRIVSEP_UNPLUGGED;
+    memcpy(child->bind_fault, msg->text[0], sizeof child->bind_fault);
+    child->last_print = 0; /* the service manager hears of a fault, too */
+    child->last_sentence[0] = 0;
+    plug_answered(child);
+}
+
+static void hear_parent(struct child *child, struct privsep_msg *msg)
+{
+    if (msg->type == PRIVSEP_STOP)
+        stop(child);
+    else if (msg->type == PRIVSEP_BOUND)
+        bound(child, msg);
+    else if (msg->lun >= child->count)
         return;
-    struct child_lun *l = &child->luns[msg->lun];
-    if (msg->text[0][0]) {
-        (void)snprintf(l->portal, sizeof l->portal, "%.63s", msg->text[0]);
-        session_resolved(l->session, l->portal, NULL);
-    } else {
-        session_resolved(l->session, NULL, msg->text[1]);
-    }
+    else if (msg->type == PRIVSEP_RESOLVED)
+        drive_resolved(child->drives[msg->lun], msg->text[0], msg->text[1]);
+    else if (msg->type == PRIVSEP_INSERTED)
+        drive_inserted(child->drives[msg->lun], msg);
+    else if (msg->type == PRIVSEP_SECRETS)
+        new_secrets(child, msg);
 }
 
 static void parent_ready(void *ctx, short revents)
@@ -381,15 +373,7 @@ static void parent_ready(void *ctx, short revents)
         end(child, CHILD_EXIT_BROKEN);
         return;
     }
-    if (msg.type == PRIVSEP_STOP) {
-        stop(child);
-    } else if (msg.type == PRIVSEP_RESOLVED) {
-        resolved(child, &msg);
-    } else if (msg.type == PRIVSEP_BOUND) {
-        child->bound = msg.number != 0;
-        memcpy(child->bind_fault, msg.text[0], sizeof child->bind_fault);
-        child->last_sentence[0] = 0; /* the service manager hears of a fault, too */
-    }
+    hear_parent(child, &msg);
 }
 
 static void signal_ready(void *ctx, short revents)
@@ -418,39 +402,20 @@ static void aio_ready(void *ctx, short revents)
 static uint64_t prepare(void *ctx)
 {
     struct child *child = ctx;
+    uint64_t next_us = control_next_timeout_us(&child->control);
+    watch_cable(child);
+    for (unsigned i = 0; i < child->count; i++)
+        next_us = loop_earlier(next_us, drive_prepare(child->drives[i]));
     report_moves(child);
     check_stopped(child);
-    uint64_t next_us = control_next_timeout_us(&child->control);
-    next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
-    if (child->stopping)
-        next_us = loop_earlier(next_us, child->stop_by_us);
-    for (unsigned i = 0; i < child->lun_count; i++) {
-        struct child_lun *l = &child->luns[i];
-        l->watch.fd = session_fd(l->session);
-        l->watch.events = session_poll_events(l->session);
-        next_us = loop_earlier(next_us, session_next_timeout_us(l->session));
-        next_us = loop_earlier(next_us, lun_next_timeout_us(l->lun));
-        next_us = loop_earlier(next_us, l->retry_us);
-    }
-    return next_us;
+    return child->stopping ? loop_earlier(next_us, child->stop_by_us) : next_us;
 }
 
 static void timers(void *ctx)
 {
     struct child *child = ctx;
-    uint64_t now_us = loop_now_us();
-    for (unsigned i = 0; i < child->lun_count; i++) {
-        struct child_lun *l = &child->luns[i];
-        if (session_next_timeout_us(l->session) <= now_us)
-            session_run_timeouts(l->session);
-        if (lun_next_timeout_us(l->lun) <= now_us)
-            lun_run_timeouts(l->lun);
-        if (l->retry_us <= now_us) {
-            l->retry_us = LOOP_NEVER;
-            session_start(l->session);
-        }
-    }
-    bot_run_timeouts(child->bot);
+    for (unsigned i = 0; i < child->count; i++)
+        drive_run_timeouts(child->drives[i]);
     control_run_timeouts(&child->control);
 }
 
@@ -544,46 +509,63 @@ static int set_up_usb(struct child *child)
     return rc < 0 ? fail("USB endpoints", rc) : 0;
 }
 
-static int set_up_luns(struct child *child)
+static int make_drive(struct child *child, const struct child_start *start, unsigned number,
+                      const struct lun_secrets *secrets)
 {
-    child->lun_count = child->config->lun_count;
-    for (unsigned i = 0; i < child->lun_count; i++) {
-        struct child_lun *l = &child->luns[i];
+    const struct drive_config dc = {
+        .config = child->config,
+        .number = number,
+        .slot = &start->slots[number],
+        .secrets = secrets,
+        .host_knew = start->again,
+        .loop = &child->loop,
+        .deferred = &child->deferred,
+        .pool = &child->pool,
+        .cable = &child->cable,
+        .log = log_module,
+        .ctx = child,
+        .tell_parent = tell_parent,
+        .settled = drive_is_settled,
+        .end = drive_ends,
+        .answer = answer_later,
+    };
+    struct drive *drive = drive_create(&dc);
+    if (!drive)
+        return -errno;
+    child->drives[number] = drive;
+    child->luns[number] = drive_lun(drive);
+    return 0;
+}
+
+static int set_up_drives(struct child *child, const struct child_start *start)
+{
+    cable_init(&child->cable, child->config->lun_count, child->config->host);
+    for (unsigned i = 0; i < child->config->lun_count; i++) {
         struct privsep_msg msg;
-        struct lun_secrets secrets;
-        l->child = child;
-        l->index = i;
-        l->config = &child->config->luns[i];
-        l->retry_us = LOOP_NEVER;
-        l->watch = (struct loop_watch){.fd = -1, .ready = session_ready, .ctx = l};
+        struct lun_secrets secrets = {.secret = ""};
         int rc = expect(child, PRIVSEP_SECRETS, &msg);
         if (rc < 0)
             return fail("the secrets from the parent", rc);
-        (void)snprintf(secrets.secret, sizeof secrets.secret, "%.255s", msg.text[0]);
-        (void)snprintf(secrets.target_secret, sizeof secrets.target_secret, "%.255s", msg.text[1]);
-        rc = make_session(l, &secrets);
-        explicit_bzero(&msg, sizeof msg);
+        take_secrets(&secrets, &msg);
+        rc = make_drive(child, start, i, &secrets);
         secrets_wipe(&secrets);
-        if (rc == 0)
-            rc = make_lun(l);
-        if (rc == 0)
-            rc = loop_add(&child->loop, &l->watch);
         if (rc < 0)
             return fail("logical unit", rc);
-        child->bot_luns[i] = l->lun;
     }
+    child->count = child->config->lun_count;
     return 0;
 }
 
 static int make_arena(struct child *child)
 {
-    size_t size = ARENA_SLICES * (size_t)POOL_SLICE_BYTES;
+    unsigned slices = ARENA_SLICES + ARENA_SLICES_PER_LUN * child->config->lun_count;
+    size_t size = slices * (size_t)POOL_SLICE_BYTES;
     void *arena =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (arena == MAP_FAILED)
         return -errno;
     (void)madvise(arena, size, MADV_DONTFORK);
-    pool_init(&child->pool, arena, ARENA_SLICES);
+    pool_init(&child->pool, arena, slices);
     return 0;
 }
 
@@ -592,8 +574,8 @@ static int make_bot(struct child *child)
     const struct bot_config bc = {
         .port = ffs_port_usb(child->port),
         .deferred = &child->deferred,
-        .luns = child->bot_luns,
-        .lun_count = child->lun_count,
+        .luns = child->luns,
+        .lun_count = child->count,
         .short_in = child->config->short_in,
         .now_us = loop_now_us,
         .log = log_module,
@@ -630,7 +612,7 @@ static int set_up(struct child *child, const struct child_start *start)
         return fail("buffers", rc);
     rc = take_start(child);
     if (rc == 0)
-        rc = set_up_luns(child);
+        rc = set_up_drives(child, start);
     if (rc == 0)
         rc = set_up_usb(child);
     if (rc < 0)
@@ -658,9 +640,9 @@ int child_main(const struct child_start *start)
 {
     struct child *child = &the_child;
     child->config = start->config;
-    child->again = start->again;
+    child->unplugged = start->unplugged;
     child->pid = getpid();
-    child->started_us = loop_now_us();
+    child->started_us = child->cable_out_us = loop_now_us();
     child->control.respond = respond;
     child->control.ctx = child;
     deferred_list_init(&child->deferred);
@@ -669,12 +651,13 @@ int child_main(const struct child_start *start)
     int rc = set_up(child, start);
     if (rc < 0)
         return rc == -ECANCELED ? CHILD_EXIT_STOPPED : CHILD_EXIT_BROKEN;
-    for (unsigned i = 0; i < child->lun_count; i++)
-        session_start(child->luns[i].session);
+    for (unsigned i = 0; i < child->count; i++)
+        drive_start(child->drives[i]);
+    drive_is_settled(child); /* early, or with empty drives only */
     rc = loop_run(&child->loop);
     if (rc < 0) {
         (void)fail("event loop", rc);
         return CHILD_EXIT_BROKEN;
     }
-    return child->exit_code;
+    return (int)child->exit_code;
 }

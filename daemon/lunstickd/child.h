@@ -6,7 +6,7 @@
 #ifndef LUNSTICK_DAEMON_CHILD_H
 #define LUNSTICK_DAEMON_CHILD_H
 
-#include "config.h"
+#include "slot.h"
 
 #include <sys/types.h>
 
@@ -25,7 +25,9 @@ struct child_start {
     gid_t gid;
     const char *root_dir; /* empty directory; NULL: none could be made */
     pid_t parent;
-    bool again; /* not the first child: the host has seen this disk before */
+    bool again;               /* not the first child: the host has seen this disk before */
+    bool unplugged;           /* by the user */
+    const struct slot *slots; /* of each LUN; the child has its own copies */
 };
 
 /* Gives up all rights, sets everything up, runs until it is told to stop.

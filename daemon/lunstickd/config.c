@@ -23,13 +23,23 @@
 /* No configuration of this program comes near it. */
 #define CONFIG_TEXT_MAX_BYTES 65536
 
-enum key_type { KEY_BOOL, KEY_NUMBER, KEY_TEXT, KEY_WORD, KEY_URL, KEY_LUNS };
+enum key_type {
+    KEY_BOOL,
+    KEY_CHOICE, /* a truth value, into an enum config_choice */
+    KEY_NUMBER,
+    KEY_TEXT,
+    KEY_WORD,
+    KEY_HOST,
+    KEY_URL,
+    KEY_LUNS,
+};
 
 struct key {
     const char *name;
     enum key_type type;
     size_t offset;                    /* into the structure that its scope fills */
     long long min, max, step;         /* KEY_NUMBER; KEY_TEXT: max is the size of the array */
+    bool zero;                        /* KEY_NUMBER: 0, too, although it is below min */
     bool (*valid)(const char *value); /* KEY_TEXT */
     const char *const *words;         /* KEY_WORD: the value is the index */
     const char *allowed;              /* for people */
@@ -37,6 +47,7 @@ struct key {
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const short_ins[] = {"packet", "halt", NULL};
+static const char *const reinserts[] = {"on-demand", "never", "after", NULL};
 
 static bool all_of(const char *s, const char *set)
 {
@@ -90,6 +101,7 @@ static const struct key daemon_keys[] = {
     {"udc", TEXT(struct daemon_config, udc), .valid = udc_valid,
      .allowed = "a name of /sys/class/udc"},
     {"once", KEY_BOOL, AT(struct daemon_config, once), .allowed = "true or false"},
+    {"early", KEY_BOOL, AT(struct daemon_config, early), .allowed = "true or false"},
     {"initiator_name", TEXT(struct daemon_config, initiator_name), .valid = initiator_name_valid,
      .allowed = "an iSCSI name in lower case: iqn., eui. or naa., at most 223 characters"},
     {"serial", TEXT(struct daemon_config, serial), .valid = serial_valid,
@@ -98,8 +110,9 @@ static const struct key daemon_keys[] = {
      .allowed = "an absolute path"},
     {"user", TEXT(struct daemon_config, user), .valid = user_valid,
      .allowed = "a user's name of at most 32 characters"},
-    {"answer_within_ms", KEY_NUMBER, AT(struct daemon_config, answer_within_ms), .min = 500,
-     .max = 20000, .step = 1, .allowed = "500 to 20000"},
+    {"host", KEY_HOST, AT(struct daemon_config, host)},
+    {"answer_within_ms", KEY_NUMBER, AT(struct daemon_config, answer_within_ms), .zero = true,
+     .min = 500, .max = 20000, .step = 1, .allowed = "0 (as the host needs it) or 500 to 20000"},
     {"segment_bytes", KEY_NUMBER, AT(struct daemon_config, segment_bytes), .min = 4096,
      .max = POOL_SLICE_BYTES, .step = 4096, .allowed = "4096 to 65536, a multiple of 4096"},
     {"login_timeout_ms", KEY_NUMBER, AT(struct daemon_config, login_timeout_ms), .min = 500,
@@ -129,6 +142,13 @@ static const struct key lun_keys[] = {
      .allowed = "1 to 255 characters"},
     {"target_secret_file", TEXT(struct config_lun, target_secret_file), .valid = path_valid,
      .allowed = "an absolute path"},
+    {"reinsert", KEY_WORD, AT(struct config_lun, reinsert), .words = reinserts,
+     .allowed = "\"on-demand\", \"never\" or \"after\""},
+    {"reinsert_after", KEY_NUMBER, AT(struct config_lun, reinsert_after_s), .min = 1, .max = 86400,
+     .step = 1, .allowed = "1 to 86400 (seconds)"},
+    {"give_up_after", KEY_NUMBER, AT(struct config_lun, give_up_after_s), .min = 0, .max = 86400,
+     .step = 1, .allowed = "0 (never) to 86400 (seconds)"},
+    {"ephemeral", KEY_CHOICE, AT(struct config_lun, ephemeral), .allowed = "true or false"},
     {NULL, .allowed = NULL},
 };
 
@@ -261,7 +281,7 @@ static bool read_number(const struct reader *r, const config_setting_t *s, const
     if (config_setting_type(s) != CONFIG_TYPE_INT && config_setting_type(s) != CONFIG_TYPE_INT64)
         return refuse(r, s, "not a whole number", k->allowed);
     v = config_setting_get_int64(s);
-    if (v < k->min || v > k->max || v % k->step)
+    if ((v < k->min && !(k->zero && v == 0)) || v > k->max || v % k->step)
         return refuse(r, s, "out of range", k->allowed);
     *value = (uint32_t)v;
     return true;
@@ -294,6 +314,22 @@ static bool read_url(const struct reader *r, const config_setting_t *s, const st
     return refuse(r, s, why, k->allowed);
 }
 
+static bool read_host(const struct reader *r, const config_setting_t *s,
+                      const struct host_profile **host)
+{
+    const char *name = config_setting_get_string(s);
+    char allowed[CONFIG_WHY_BYTES] = "\"auto\"";
+    const struct host_profile *row;
+    size_t at = strlen(allowed);
+
+    *host = name ? host_find(name) : NULL;
+    if (*host || (name && !strcmp(name, "auto")))
+        return true;
+    for (unsigned i = 0; (row = host_row(i)) && at < sizeof(allowed); i++)
+        at += (size_t)snprintf(allowed + at, sizeof(allowed) - at, ", \"%s\"", row->name);
+    return refuse(r, s, "not one of its words", allowed);
+}
+
 /* One value whose key is known; `base` is the structure of the key's scope. */
 static bool read_value(const struct reader *r, const config_setting_t *s, const struct key *k,
                        void *base)
@@ -308,6 +344,11 @@ static bool read_value(const struct reader *r, const config_setting_t *s, const 
             return refuse(r, s, "not a truth value", k->allowed);
         *(bool *)value = config_setting_get_bool(s) != 0;
         return true;
+    case KEY_CHOICE:
+        if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+            return refuse(r, s, "not a truth value", k->allowed);
+        *(enum config_choice *)value = config_setting_get_bool(s) ? CONFIG_YES : CONFIG_NO;
+        return true;
     case KEY_NUMBER:
         return read_number(r, s, k, value);
     case KEY_TEXT:
@@ -317,6 +358,8 @@ static bool read_value(const struct reader *r, const config_setting_t *s, const 
             return refuse(r, s, "not one of its words", k->allowed);
         *(unsigned *)value = index; /* both enumerations begin at 0, in the words' order */
         return true;
+    case KEY_HOST:
+        return read_host(r, s, value);
     case KEY_URL:
         return is_text ? read_url(r, s, k, value) : refuse(r, s, "not a string", k->allowed);
     case KEY_LUNS:
@@ -328,6 +371,7 @@ static bool read_value(const struct reader *r, const config_setting_t *s, const 
 }
 
 _Static_assert(sizeof(enum lun_log_level) == sizeof(unsigned), "KEY_WORD writes an unsigned");
+_Static_assert(sizeof(enum medium_reinsert) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum bot_short_in) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 
 static const struct key *key_find(const struct key *keys, const char *name)
@@ -514,9 +558,21 @@ void daemon_config_init(struct daemon_config *config)
     snprintf(config->scheme_path, sizeof(config->scheme_path), CONFIG_SCHEME);
     snprintf(config->user, sizeof(config->user), "lunstick");
     config->lun_defaults.removable = true;
-    config->answer_within_ms = 4000;
+    config->lun_defaults.reinsert_after_s = 10;
     config->log_level = LUN_LOG_INFO;
     config->short_in = BOT_SHORT_IN_PACKET;
+}
+
+/* At scsipub.com every login without a user makes an overlay that the log-out
+ * throws away. */
+bool config_ephemeral(const struct config_lun *lun)
+{
+    static const char scsipub[] = "iqn.2025-01.pub.scsipub:";
+    bool anonymous = !lun->address.user[0];
+
+    if (lun->ephemeral != CONFIG_BY_ITSELF)
+        return lun->ephemeral == CONFIG_YES;
+    return anonymous && !strncasecmp(lun->address.iqn, scsipub, strlen(scsipub));
 }
 
 bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES])
@@ -534,6 +590,12 @@ bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTE
     }
     for (unsigned i = 0; i < config->lun_count; i++) {
         struct config_lun *lun = &config->luns[i];
+        if (config->early && !lun->removable) {
+            snprintf(why, CONFIG_WHY_BYTES,
+                     "early shows an empty drive at first, which a fixed disk cannot be; set "
+                     "removable = true, or early = false");
+            return false;
+        }
         lun->header_digest = lun->header_digest || lun->address.header_digest;
     }
     snprintf(config->run_dir, sizeof(config->run_dir), CONFIG_RUN_DIR "/%s", config->name);

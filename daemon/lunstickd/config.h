@@ -19,6 +19,9 @@
 #define CONFIG_PATH_BYTES 256
 #define CONFIG_WHY_BYTES  512
 
+/* A truth value that, if it is not given, follows from the rest. */
+enum config_choice { CONFIG_BY_ITSELF, CONFIG_NO, CONFIG_YES };
+
 /* One disk. */
 struct config_lun {
     struct address address;
@@ -28,6 +31,10 @@ struct config_lun {
     char secret_file[CONFIG_PATH_BYTES]; /* CHAP; empty: credential directory, or none */
     char target_user[256];               /* mutual CHAP; empty: none */
     char target_secret_file[CONFIG_PATH_BYTES]; /* empty: credential directory */
+    enum medium_reinsert reinsert;              /* of a disk that the host ejected */
+    uint32_t reinsert_after_s;                  /* MEDIUM_REINSERT_AFTER */
+    uint32_t give_up_after_s;                   /* away for so long: no medium; 0: never */
+    enum config_choice ephemeral;               /* config_ephemeral() */
 };
 
 struct daemon_config {
@@ -36,6 +43,7 @@ struct daemon_config {
     char file[CONFIG_PATH_BYTES];    /* the configuration file that was read; empty: none */
     char udc[64];                    /* empty: the first that is free */
     bool once;                       /* a transient fault at start ends the daemon */
+    bool early;                      /* plugged in before a disk is there, as an empty drive */
     struct config_lun luns[BOT_LUNS_MAX];
     unsigned lun_count;             /* 1 to BOT_LUNS_MAX */
     struct config_lun lun_defaults; /* what `luns` do not say themselves; a lone `url` */
@@ -46,9 +54,10 @@ struct daemon_config {
     char scheme_path[CONFIG_PATH_BYTES];
     char user[33]; /* whom the child becomes; default "lunstick" */
 
-    uint32_t answer_within_ms; /* default 4000: firmware gives up after 5 s */
-    uint32_t segment_bytes;    /* 0: the logical unit's default (lun.h) */
-    uint32_t login_timeout_ms; /* 0: the session's default (session.h), and so on */
+    const struct host_profile *host; /* NULL: recognised by what it sends */
+    uint32_t answer_within_ms;       /* 0: as the host needs it */
+    uint32_t segment_bytes;          /* 0: the logical unit's default (lun.h) */
+    uint32_t login_timeout_ms;       /* 0: the session's default (session.h), and so on */
     uint32_t keepalive_ms;
     uint32_t backoff_max_ms;
     enum lun_log_level log_level;
@@ -73,6 +82,10 @@ bool daemon_config_read_text(struct daemon_config *config, const char *text, con
 /* Fills in what is derived (run_dir, board, initiator name, serial) and checks
  * what only the whole can tell: that there is a LUN, that each has an address. */
 bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES]);
+
+/* The target makes a fresh disk at each login: as given, or because it is known
+ * to do so. */
+bool config_ephemeral(const struct config_lun *lun);
 
 /* The checks of single values, for the file and the command line alike. */
 bool config_name_valid(const char *name);

@@ -14,6 +14,7 @@ static void drop(struct control_client *client)
     struct control *control = client->control;
     (void)close(client->watch.fd);
     client->watch.fd = -1;
+    client->ticket = 0;
     if (control->answered == client)
         control->answered = NULL;
     control->listener.events = POLLIN;
@@ -71,15 +72,34 @@ static void serve(struct control *control)
 {
     for (unsigned i = 0; i < CONTROL_CLIENTS && !control->answered; i++) {
         struct control_client *client = &control->clients[i];
-        if (client->watch.fd < 0 || !client->complete)
+        if (client->watch.fd < 0 || !client->complete || client->ticket)
             continue;
+        uint32_t ticket = ++control->tickets ? control->tickets : ++control->tickets;
+        size_t bytes = control->respond(control->ctx, client->request, ticket, control->answer,
+                                        sizeof control->answer);
+        if (bytes == CONTROL_LATER) {
+            client->ticket = ticket;
+            client->deadline_us = loop_now_us() + CONTROL_LATER_SECONDS * 1000000ULL;
+            continue;
+        }
         control->answered = client;
         control->sent_bytes = 0;
-        control->answer_bytes = control->respond(control->ctx, client->request, control->answer,
-                                                 sizeof control->answer);
+        control->answer_bytes = bytes;
         client->watch.events = POLLOUT;
         if (send_answer(control, client))
             drop(client);
+    }
+}
+
+/* The socket of a client that was sent nothing yet takes a short text whole. */
+void control_answer(struct control *control, uint32_t ticket, const char *text)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct control_client *client = &control->clients[i];
+        if (ticket && client->watch.fd >= 0 && client->ticket == ticket) {
+            (void)send(client->watch.fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+            drop(client);
+        }
     }
 }
 
@@ -99,6 +119,7 @@ static void listener_ready(void *ctx, short revents)
         client->deadline_us = loop_now_us() + CONTROL_SECONDS * 1000000ULL;
         client->request_bytes = 0;
         client->complete = false;
+        client->ticket = 0;
     }
     control->listener.events = 0; /* full: until a place is free */
 }
@@ -106,6 +127,7 @@ static void listener_ready(void *ctx, short revents)
 int control_init(struct control *control, struct loop *loop, int listen_fd)
 {
     control->answered = NULL;
+    control->tickets = 0;
     control->listener = (struct loop_watch){
         .fd = listen_fd, .events = POLLIN, .ready = listener_ready, .ctx = control};
     int rc = loop_add(loop, &control->listener);

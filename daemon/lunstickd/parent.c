@@ -12,6 +12,7 @@
 #include "rundir.h"
 #include "sandbox.h"
 #include "secrets.h"
+#include "slot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ struct parent {
     struct deferred_list deferred; /* stays empty */
     struct loop_watch signals, sock;
     struct parent_lun luns[BOT_LUNS_MAX];
+    struct slot slots[BOT_LUNS_MAX];
     struct gadget *gadget;
     char ffs_dir[CONFIG_PATH_BYTES], empty_dir[CONFIG_PATH_BYTES];
     int control_fd;
@@ -63,9 +65,11 @@ struct parent {
 
     pid_t child; /* 0: none */
     uint64_t child_started_us;
-    bool child_ran; /* one reached its loop */
+    bool child_ran;   /* one reached its loop */
+    bool bind_wanted; /* by this child */
     bool bound;
     bool bound_once;
+    bool unplugged;                                 /* by the user */
     char bind_fault[GADGET_WHY_BYTES];              /* the last one that was logged */
     uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */
     uint32_t restart_ms;
@@ -74,6 +78,8 @@ struct parent {
 };
 
 static struct parent the_parent;
+
+_Static_assert(PRIVSEP_TEXT_BYTES >= ADDRESS_TEXT_BYTES, "a message holds every address");
 
 static void finish(struct parent *p, int exit_code)
 {
@@ -106,23 +112,29 @@ static void send_child(struct parent *p, const struct privsep_msg *msg)
         give_up_child(p);
 }
 
-static bool send_secrets(struct parent *p)
+/* And wipes them. */
+static void send_secrets(struct parent *p, unsigned lun, struct lun_secrets *secrets)
+{
+    struct privsep_msg msg;
+    privsep_init(&msg, PRIVSEP_SECRETS);
+    msg.lun = (uint8_t)lun;
+    privsep_text(&msg, 0, secrets->secret);
+    privsep_text(&msg, 1, secrets->target_secret);
+    send_child(p, &msg);
+    secrets_wipe(secrets);
+    explicit_bzero(&msg, sizeof msg);
+}
+
+static bool send_all_secrets(struct parent *p)
 {
     for (unsigned i = 0; i < p->config->lun_count; i++) {
         struct lun_secrets secrets;
-        struct privsep_msg msg;
         char why[CONFIG_WHY_BYTES];
-        if (!secrets_load(&secrets, &p->config->luns[i], why)) {
+        if (!secrets_load(&secrets, &p->slots[i].lun, why)) {
             log_text(LUN_LOG_ERROR, why);
             return false;
         }
-        privsep_init(&msg, PRIVSEP_SECRETS);
-        msg.lun = (uint8_t)i;
-        privsep_text(&msg, 0, secrets.secret);
-        privsep_text(&msg, 1, secrets.target_secret);
-        send_child(p, &msg);
-        secrets_wipe(&secrets);
-        explicit_bzero(&msg, sizeof msg);
+        send_secrets(p, i, &secrets);
     }
     return true;
 }
@@ -140,6 +152,8 @@ static int fork_child(struct parent *p)
         .root_dir = p->empty_dir,
         .parent = getpid(),
         .again = p->bound_once,
+        .unplugged = p->unplugged,
+        .slots = p->slots,
     };
     pid_t pid = fork();
     if (pid == 0)
@@ -169,7 +183,7 @@ static int start_child(struct parent *p)
         msg.fds[0] = gadget_ep0_fd(p->gadget);
         msg.fds[1] = p->control_fd;
         send_child(p, &msg);
-        if (!send_secrets(p))
+        if (!send_all_secrets(p))
             give_up_child(p);
     }
     gadget_close_ep0(p->gadget);
@@ -222,7 +236,7 @@ static void child_died(struct parent *p, int status)
     for (unsigned i = 0; i < p->config->lun_count; i++)
         resolver_cancel(&p->luns[i].resolver);
     gadget_unbind(p->gadget);
-    p->bound = false;
+    p->bound = p->bind_wanted = false;
     if (!p->stopping)
         log_death(status);
 
@@ -258,17 +272,20 @@ static void tell_bound(struct parent *p, const char *why)
 {
     struct privsep_msg msg;
     privsep_init(&msg, PRIVSEP_BOUND);
-    msg.number = p->bound;
+    msg.number = p->unplugged ? PRIVSEP_UNPLUGGED : p->bound ? PRIVSEP_IS_BOUND : PRIVSEP_NOT_BOUND;
     privsep_text(&msg, 0, why);
     send_child(p, &msg);
 }
 
+/* If it is to be. */
 static void bind_gadget(struct parent *p)
 {
     char why[GADGET_WHY_BYTES] = "";
     p->bind_at_us = LOOP_NEVER;
-    if (p->bound)
+    if (p->bound || !p->bind_wanted || p->unplugged) {
+        tell_bound(p, why);
         return;
+    }
     if (gadget_bind(p->gadget, why) == GADGET_OK) {
         p->bound = true;
         p->bound_once = true;
@@ -285,11 +302,65 @@ static void bind_gadget(struct parent *p)
     tell_bound(p, why);
 }
 
-static void resolve_name(struct parent *p, const struct privsep_msg *msg)
+/* The user's wish, heard by the child. */
+static void plug(struct parent *p, bool plugged)
 {
-    if (msg->lun < p->config->lun_count)
-        resolver_ask(&p->luns[msg->lun].resolver, p->config->luns[msg->lun].address.host,
-                     msg->number);
+    p->unplugged = !plugged;
+    log_printf(LUN_LOG_INFO, "the user %s the cable", plugged ? "plugs in" : "unplugs");
+    if (!plugged) {
+        gadget_unbind(p->gadget);
+        p->bound = false;
+    }
+    bind_gadget(p);
+}
+
+static void refuse_disk(struct parent *p, unsigned lun, const char *why)
+{
+    struct privsep_msg msg;
+    log_printf(LUN_LOG_WARNING, "disk %u: not inserted: %s", lun, why);
+    privsep_init(&msg, PRIVSEP_INSERTED);
+    msg.lun = (uint8_t)lun;
+    privsep_text(&msg, 1, why);
+    send_child(p, &msg);
+}
+
+/* Another disk into the slot; a name that is still looked up is the old one's. */
+static void insert_disk(struct parent *p, unsigned lun, const struct privsep_msg *asked)
+{
+    struct slot slot;
+    struct lun_secrets secrets;
+    struct privsep_msg msg;
+    char why[CONFIG_WHY_BYTES], url[ADDRESS_TEXT_BYTES];
+    if (!slot_choose(&slot, &p->config->luns[lun], asked->text[0], asked->number != 0, why) ||
+        !secrets_load(&secrets, &slot.lun, why)) {
+        refuse_disk(p, lun, why);
+        return;
+    }
+    p->slots[lun] = slot;
+    resolver_cancel(&p->luns[lun].resolver);
+    log_printf(LUN_LOG_INFO, "the user inserts disk %u: %s", lun,
+               address_format(&slot.lun.address, url, sizeof url));
+    privsep_init(&msg, PRIVSEP_INSERTED);
+    msg.lun = (uint8_t)lun;
+    privsep_text(&msg, 0, url);
+    send_child(p, &msg);
+    send_secrets(p, lun, &secrets);
+}
+
+/* What the child wants for one of its LUNs. */
+static void serve_lun(struct parent *p, const struct privsep_msg *msg)
+{
+    unsigned lun = msg->lun;
+    if (lun >= p->config->lun_count)
+        return;
+    if (msg->type == PRIVSEP_RESOLVE)
+        resolver_ask(&p->luns[lun].resolver, p->slots[lun].lun.address.host, msg->number);
+    else if (msg->type == PRIVSEP_EJECT)
+        p->slots[lun].ejected = true;
+    else if (msg->text[0][0])
+        insert_disk(p, lun, msg);
+    else
+        slot_insert(&p->slots[lun], &p->config->luns[lun], msg->number != 0);
 }
 
 static void name_resolved(void *ctx, const char *numeric, const char *why)
@@ -343,10 +414,16 @@ static void sock_ready(void *ctx, short revents)
         hand_over_endpoints(p);
         break;
     case PRIVSEP_BIND:
+        p->bind_wanted = true;
         bind_gadget(p);
         break;
+    case PRIVSEP_PLUG:
+        plug(p, msg.number != 0);
+        break;
     case PRIVSEP_RESOLVE:
-        resolve_name(p, &msg);
+    case PRIVSEP_EJECT:
+    case PRIVSEP_INSERT:
+        serve_lun(p, &msg);
         break;
     case PRIVSEP_STATUS:
         report_status(p, &msg);
@@ -524,6 +601,7 @@ static int set_up(struct parent *p)
         struct parent_lun *l = &p->luns[i];
         l->parent = p;
         l->index = i;
+        slot_init(&p->slots[i], &config->luns[i]);
         l->resolver.done = name_resolved;
         l->resolver.ctx = l;
         rc = resolver_init(&l->resolver, &p->loop, p->uid, p->gid);

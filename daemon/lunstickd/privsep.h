@@ -11,6 +11,10 @@
  *     <--- ENDPOINTS (IN, OUT) -------- its own copies are closed
  *     ---- BIND ----------------------> the LUN is ready
  *     <--- BOUND ---------------------- the outcome, again with each new try
+ *     ---- PLUG ----------------------> the user's wish; BOUND follows
+ *     ---- EJECT, INSERT -------------> likewise, of a LUN's disk
+ *     <--- INSERTED ------------------- another disk's address, SECRETS behind it,
+ *                                       or the reason why not
  *     ---- RESOLVE -------------------> LUN number and count of tries
  *     <--- RESOLVED ------------------- numeric address, or the reason
  *     ---- STATUS --------------------> a sentence for the service manager
@@ -27,17 +31,23 @@ enum privsep_type {
     PRIVSEP_START = 1, /* text[0]: the UDC. fds: ep0, listening control socket */
     PRIVSEP_SECRETS,   /* lun; text: the secret, the target's secret */
     PRIVSEP_ENDPOINTS, /* fds: IN, OUT */
-    PRIVSEP_BOUND,     /* number: 1 bound, 0 not; text[0]: why not */
+    PRIVSEP_BOUND,     /* number: enum privsep_bound; text[0]: why not */
     PRIVSEP_RESOLVED,  /* lun; text[0]: numeric address or empty; text[1]: why not */
+    PRIVSEP_INSERTED,  /* lun; number: read-only; text[0]: URL or empty; text[1]: why not */
     PRIVSEP_STOP,
     PRIVSEP_DESCRIPTORS_WRITTEN, /* the first from the child */
     PRIVSEP_BIND,
     PRIVSEP_RESOLVE, /* lun; number: tries since the last session */
     PRIVSEP_STATUS,  /* text[0] */
+    PRIVSEP_PLUG,    /* number: 1 plug, 0 unplug */
+    PRIVSEP_EJECT,   /* lun */
+    PRIVSEP_INSERT,  /* lun; number: read-only; text[0]: another disk's URL, or empty */
     PRIVSEP_TYPE_END,
 };
 
-#define PRIVSEP_TEXT_BYTES   320 /* with the terminating 0 */
+enum privsep_bound { PRIVSEP_NOT_BOUND, PRIVSEP_IS_BOUND, PRIVSEP_UNPLUGGED };
+
+#define PRIVSEP_TEXT_BYTES   800 /* with the terminating 0: the longest URL */
 #define PRIVSEP_FDS_MAX      2
 #define PRIVSEP_PACKET_BYTES (12 + 2 * PRIVSEP_TEXT_BYTES)
 

@@ -142,10 +142,11 @@ static void put_clause(struct text *t, const char *fault)
     put(t, "%.*s", (int)length, fault);
 }
 
-/* No disk was ever accepted: the host sees nothing of this LUN. */
-static void put_waiting(struct text *t, const struct status_lun *l)
+/* No disk was accepted yet: the host sees nothing of this LUN, or an empty drive. */
+static void put_waiting(struct text *t, const struct status_view *v, const struct status_lun *l)
 {
-    put(t, "o disk yet: ");
+    put(t,
+        host_present(v) ? "he host sees an empty drive, there is no disk yet: " : "o disk yet: ");
     if (l->session->last_fault[0]) {
         put_clause(t, l->session->last_fault);
         put(t, "; trying again.");
@@ -196,17 +197,44 @@ static void put_seen(struct text *t, const struct status_view *v, const struct s
     put(t, "; trying again.");
 }
 
+/* There is a disk, but not for the host. */
+static void put_out(struct text *t, const struct status_view *v, const struct status_lun *l)
+{
+    static const char *const back[] = {
+        [MEDIUM_REINSERT_ON_DEMAND] = "it is back when the host loads it or is plugged in again",
+        [MEDIUM_REINSERT_NEVER] = "lunstick insert brings it back",
+        [MEDIUM_REINSERT_AFTER] = "it comes back by itself",
+    };
+
+    put(t, host_present(v) ? "he host sees an empty drive: "
+                           : "o USB host is connected; the drive is empty: ");
+    if (l->medium == MEDIUM_OUT_USER) {
+        put(t, "the disk was ejected here; lunstick insert puts it in.");
+    } else if (l->medium == MEDIUM_OUT_HOST) {
+        put(t, "the host ejected the disk; %s.", back[l->reinsert]);
+    } else {
+        put(t, "the disk was given up");
+        if (l->session->last_fault[0]) {
+            put(t, ": ");
+            put_clause(t, l->session->last_fault);
+        }
+        put(t, "; it comes back with its target.");
+    }
+}
+
 /* The first letter depends on what stands before. */
 static void put_lun_sentence(struct text *t, const struct status_view *v,
                              const struct status_lun *l, bool begins)
 {
-    char first = l->disk && host_present(v) ? 'T' : 'N';
+    char first = host_present(v) ? 'T' : 'N';
 
     put(t, "%c", begins ? first : first + ('a' - 'A'));
-    if (l->disk)
+    if (l->medium == MEDIUM_UNSEEN)
+        put_waiting(t, v, l);
+    else if (l->medium == MEDIUM_IN && l->disk)
         put_seen(t, v, l);
     else
-        put_waiting(t, l);
+        put_out(t, v, l);
 }
 
 static void put_sentence(struct text *t, const struct status_view *v)
@@ -215,6 +243,10 @@ static void put_sentence(struct text *t, const struct status_view *v)
 
     for (unsigned i = 0; i < v->lun_count; i++)
         any_disk = any_disk || v->luns[i].disk;
+    if (v->unplugged) {
+        put(t, "The host sees nothing: it was unplugged here; lunstick plug plugs it in again.");
+        return;
+    }
     if (*or_empty(v->gadget_fault)) {
         put(t, "The host sees nothing: ");
         put_clause(t, v->gadget_fault);
@@ -274,9 +306,10 @@ static void put_disk(struct text *t, const struct status_lun *l)
         put(t, "  disk       none was seen yet\n");
         return;
     }
-    put(t, "  disk       %s %s %s, %s\n", inquiry_field(d, 8, 8, vendor),
+    put(t, "  disk       %s %s %s, %s%s%s\n", inquiry_field(d, 8, 8, vendor),
         inquiry_field(d, 16, 16, product), inquiry_field(d, 32, 4, revision),
-        disk_name(d, name, sizeof(name)));
+        disk_name(d, name, sizeof(name)), l->medium == MEDIUM_IN ? "" : ", ",
+        l->medium == MEDIUM_IN ? "" : medium_name(l->medium));
     put(t, "  capacity   ");
     put_size(t, d->blocks * d->block_bytes);
     put(t, ", %" PRIu64 " blocks of %" PRIu32 " bytes%s%s, write cache %s\n", d->blocks,
@@ -331,8 +364,9 @@ size_t status_text(const struct status_view *view, char *buf, size_t size)
     put(&t, "  USB        %s%s", *or_empty(view->udc) ? view->udc : "no controller",
         view->bound ? "" : ", not plugged in");
     if (host_present(view))
-        put(&t, ", %s speed%s", speed_name(view->bot->speed),
-            view->port && view->port->suspended ? ", suspended" : "");
+        put(&t, ", %s speed%s, host %s", speed_name(view->bot->speed),
+            view->port && view->port->suspended ? ", suspended" : "",
+            view->host ? view->host : "unknown");
     if (view->bot)
         put(&t, ", %" PRIu64 " resets", view->bot->resets);
     put(&t, ", serial %s\n", or_empty(view->serial));
@@ -433,6 +467,8 @@ static void json_usb(struct text *t, const struct status_view *v)
     json_number(t, "stale", p->stale);
     json_pointer(t, "last_in_buf", p->last_in_buf);
     json_pointer(t, "last_out_buf", p->last_out_buf);
+    json_bool(t, "plugged", !v->unplugged);
+    json_string(t, "host", v->host);
     json_close(t, '}');
 }
 
@@ -521,6 +557,7 @@ static void json_lun(struct text *t, const struct status_view *v, const struct s
     json_number(t, "lun", (uint64_t)l->address->lun);
     json_bool(t, "read_only", l->read_only);
     json_bool(t, "removable", l->removable);
+    json_string(t, "medium", medium_name(l->medium));
     json_session(t, v, l->session);
     json_disk(t, l);
     json_io(t, l->lun);

@@ -21,7 +21,9 @@ struct status_lun {
     const struct session_stats *session; /* never NULL */
     const struct lun_stats *lun;         /* never NULL */
     const struct disk_identity *disk;    /* NULL: no disk was accepted yet */
-    bool read_only;                      /* by configuration */
+    enum medium medium;
+    enum medium_reinsert reinsert;
+    bool read_only; /* by configuration, or by the user */
     bool removable;
 };
 
@@ -35,6 +37,8 @@ struct status_view {
 
     const char *udc;                   /* NULL or "": none */
     bool bound;                        /* the gadget is bound to it */
+    bool unplugged;                    /* the user does not want it to be */
+    const char *host;                  /* its profile; NULL: not known */
     const char *gadget_fault;          /* why it is not, in one sentence; NULL or "": no fault */
     const struct bot_stats *bot;       /* NULL before it exists */
     const char *bot_state;             /* bot_state_name(), NULL likewise */
@@ -62,8 +66,8 @@ size_t status_text(const struct status_view *view, char *buf, size_t size);
  *   summary version name pid uptime_ms initiator_name
  *   usb: { udc bound serial speed suspended state fault cbws invalid_cbws
  *          resets enables phase_errors in_bytes out_bytes stale
- *          last_in_buf last_out_buf }
- *   luns: [ { url portal iqn lun read_only removable
+ *          last_in_buf last_out_buf plugged host }
+ *   luns: [ { url portal iqn lun read_only removable medium
  *     session: { state since_ms logins reconnects losses keepalive_rtt_us
  *                outstanding header_digest authenticated
  *                target_authenticated max_send_bytes first_burst_bytes

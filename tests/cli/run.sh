@@ -83,6 +83,10 @@ conf 'keepalive_ms = 5;'
 t "value out of range" 2 "t.conf:1: keepalive_ms: out of range; allowed: 500 to 60000$" "$daemon" --config "$work/t.conf"
 conf 'once = "yes";'
 t "value of a wrong type" 2 "t.conf:1: once: not a truth value; allowed: true or false$" "$daemon" --config "$work/t.conf"
+conf "url = \"$url\";" 'host = "beos";'
+t "unknown host" 2 't.conf:2: host: not one of its words; allowed: "auto", "unknown", ' "$daemon" --config "$work/t.conf"
+conf "url = \"$url\"; removable = false; early = true;"
+t "early and fixed" 2 'set removable = true, or early = false' "$daemon" --config "$work/t.conf"
 conf "url = \"$url\"" 'once true;'
 t "syntax error names its line" 2 't.conf:2: syntax error' "$daemon" --config "$work/t.conf"
 conf '@include "/etc/shadow"'
@@ -92,7 +96,7 @@ t "directory as configuration file" 2 "^lunstickd: $work: Is a directory" "$daem
 # The example, and the example with every key that it shows.
 not "example configuration is taken" 'lunstick.conf:[0-9]+:' "$cli" doctor --config hw/lunstick.conf
 sed -E 's#^//([a-z_]+ = [^(]*;)#\1#' hw/lunstick.conf >"$work/full.conf"
-if [ "$(grep -cE '^[a-z_]+ = ' "$work/full.conf")" -lt 18 ]; then
+if [ "$(grep -cE '^[a-z_]+ = ' "$work/full.conf")" -lt 24 ]; then
     echo "FAIL example shows all keys: too few lines"
     failed=1
 fi
@@ -122,6 +126,18 @@ t "output that cannot be written is no success" 1 '^lunstick: the output: No spa
 t "unknown option of a verb" 2 '^lunstick status: unknown option --jsno; did you mean --json\?$' "$cli" status --jsno
 t "status of a daemon that does not run" 1 '^lunstick status: no daemon no-such-one runs' "$cli" status no-such-one
 t "status of a name that is none" 2 "no daemon's name" "$cli" status ../x
+for verb in eject insert plug unplug; do
+    t "$verb of a daemon that does not run" 1 "^lunstick $verb: no daemon no-such-one runs" "$cli" "$verb" no-such-one
+    t "$verb of a name that is none" 2 "no daemon's name" "$cli" "$verb" A/b
+done
+t "eject takes no address" 2 "^lunstick eject: iscsi://.* is no daemon's name" "$cli" eject "$url"
+t "insert of an address that is none" 2 '^lunstick insert: the LUN is missing' "$cli" insert no-such-one iscsi://127.0.0.1/iqn.2001-04.com.example:disk
+not "insert does not repeat a secret" 'hunter2' "$cli" insert 'iscsi://me%hunter2hunter2@127.0.0.1/iqn.2001-04.com.example:disk/0'
+t "insert of two addresses" 2 '^lunstick insert: one too many: iscsi://' "$cli" insert "$url" "$url"
+t "LUN without its number" 2 '^lunstick insert: a value is missing after --lun$' "$cli" insert --lun
+t "LUN number that is none" 2 '^lunstick eject: --lun x is no number' "$cli" eject --lun x
+t "unknown option of insert" 2 '^lunstick insert: unknown option --readonly; did you mean --read-only\?$' "$cli" insert --readonly
+t "eject knows no write protection" 2 '^lunstick eject: unknown option --read-only' "$cli" eject --read-only
 t "probe of a port where nobody listens" 1 '^lunstick probe: 127.0.0.1:9 refuses the connection' "$cli" probe "$url"
 t "doctor names a portal that refuses" 1 '^FIX  portal +127.0.0.1 refuses port 9' "$cli" doctor "$url"
 

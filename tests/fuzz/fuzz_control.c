@@ -3,8 +3,8 @@
  * Clients of any kind at the control socket: slow ones, lines in pieces, without
  * end, or with anything in them, hang-ups in the middle, more than there are
  * places. The input is a script of what they do. Whatever that is: a request is
- * one line, an answer goes to who asked, whole unless its client was dropped,
- * and afterwards the next one is served.
+ * one line, an answer goes to who asked, at once or later, whole unless its client
+ * was dropped, and afterwards the next one is served.
  */
 #include "daemon/lunstickd/control.h"
 
@@ -17,7 +17,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FRIENDS 6 /* more than CONTROL_CLIENTS */
+#define FRIENDS 12 /* more than CONTROL_CLIENTS */
+
+#define LATER_BYTES 200
 
 struct friend
 {
@@ -37,6 +39,8 @@ static struct {
     unsigned requests;
     bool hurried;             /* somebody was dropped for being slow */
     size_t answer_bytes;      /* of the next answer */
+    bool later;               /* it comes later, and is short */
+    uint32_t tickets[256];    /* by mark; 0: answered at once */
     size_t answer_sizes[256]; /* by mark */
 } bench;
 
@@ -46,21 +50,37 @@ static void require(bool good)
         abort();
 }
 
-static size_t respond(void *ctx, const char *line, char *answer, size_t size)
+static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size_t size)
 {
     size_t length = strnlen(line, CONTROL_REQUEST_BYTES);
     unsigned mark = ++bench.requests & 0xff;
     (void)ctx;
     require(length < CONTROL_REQUEST_BYTES && !strchr(line, '\n'));
-    require(size == CONTROL_ANSWER_BYTES);
+    require(size == CONTROL_ANSWER_BYTES && ticket != 0);
+    bench.tickets[mark] = bench.later ? ticket : 0;
+    if (bench.later) {
+        bench.answer_sizes[mark] = LATER_BYTES;
+        return CONTROL_LATER;
+    }
     memset(answer, (int)mark, bench.answer_bytes);
     if (bench.answer_sizes[mark] < bench.answer_bytes)
         bench.answer_sizes[mark] = bench.answer_bytes;
     return bench.answer_bytes;
 }
 
+/* To a client that may have left, or been answered. */
+static void answer_later(unsigned mark)
+{
+    char text[LATER_BYTES + 1];
+    memset(text, (int)mark, LATER_BYTES);
+    text[LATER_BYTES] = 0;
+    if (mark)
+        control_answer(&bench.control, bench.tickets[mark], text);
+}
+
 static void new_count(void)
 {
+    memset(bench.tickets, 0, sizeof bench.tickets);
     bench.requests = 0;
     memset(bench.answer_sizes, 0, sizeof bench.answer_sizes);
 }
@@ -180,6 +200,12 @@ static size_t step(const uint8_t *data, size_t size)
     case 10:
         (void)send(f->fd, "status\n", 7, MSG_NOSIGNAL);
         break;
+    case 11:
+        bench.later = data[0] >> 7;
+        if (!bench.later && size > 1)
+            answer_later(data[1]);
+        used = size > 1 ? 2 : 1;
+        break;
     default: /* what follows, in one piece */
         length = size > 1 ? data[1] : 0;
         used = size > 1 ? 2 : 1;
@@ -205,6 +231,7 @@ static void end(void)
     struct friend *f = &bench.friends[0];
     bool over = false;
     bench.answer_bytes = 3000;
+    bench.later = false;
     new_count();
     meet(f);
     require(f->fd >= 0 && send(f->fd, "status\n", 7, MSG_NOSIGNAL) == 7);
@@ -221,7 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!bench.loop.deferred)
         start();
     bench.answer_bytes = 10;
-    bench.hurried = false;
+    bench.hurried = bench.later = false;
     new_count();
     for (size_t at = 0; at < size;)
         at += step(data + at, size - at);

@@ -55,9 +55,10 @@ static void one_url_is_enough(void **state)
 /* The lines `//key = value;` of the example that stand for defaults. */
 static void the_example_shows_the_defaults(void **state)
 {
-    static const char *const keys[] = {"read_only", "removable",       "header_digest", "once",
-                                       "log_level", "short_in",        "user",          "scheme",
-                                       "name",      "answer_within_ms"};
+    static const char *const keys[] = {"read_only", "removable",        "header_digest", "once",
+                                       "log_level", "short_in",         "user",          "scheme",
+                                       "name",      "answer_within_ms", "host",          "early",
+                                       "reinsert",  "reinsert_after",   "give_up_after"};
     static struct daemon_config defaults;
     char line[256];
     unsigned seen = 0;
@@ -90,8 +91,9 @@ static void every_key_arrives_in_its_place(void **state)
               "scheme = \"/tmp/disk.scheme\"; user = \"nobody\";\n"
               "answer_within_ms = 2500; segment_bytes = 8192; login_timeout_ms = 700;\n"
               "keepalive_ms = 900; backoff_max_ms = 200; log_level = \"debug\";\n"
-              "short_in = \"halt\";\n"
-              "url = \"" URL "\"; read_only = true; removable = false;\n"
+              "short_in = \"halt\"; early = true; host = \"linux\";\n"
+              "url = \"" URL "\"; read_only = true; removable = true;\n"
+              "reinsert = \"after\"; reinsert_after = 7; give_up_after = 90; ephemeral = true;\n"
               "header_digest = true; secret_file = \"/s\"; target_user = \"t\";\n"
               "target_secret_file = \"/t\";\n"));
     assert_true(daemon_config_finish(&config, why));
@@ -111,7 +113,13 @@ static void every_key_arrives_in_its_place(void **state)
     assert_int_equal(config.log_level, LUN_LOG_DEBUG);
     assert_int_equal(config.short_in, BOT_SHORT_IN_HALT);
     assert_true(config.luns[0].read_only);
-    assert_false(config.luns[0].removable);
+    assert_true(config.luns[0].removable);
+    assert_true(config.early);
+    assert_ptr_equal(config.host, host_find("linux"));
+    assert_int_equal(config.luns[0].reinsert, MEDIUM_REINSERT_AFTER);
+    assert_int_equal(config.luns[0].reinsert_after_s, 7);
+    assert_int_equal(config.luns[0].give_up_after_s, 90);
+    assert_int_equal(config.luns[0].ephemeral, CONFIG_YES);
     assert_true(config.luns[0].header_digest);
     assert_string_equal(config.luns[0].secret_file, "/s");
     assert_string_equal(config.luns[0].target_user, "t");
@@ -173,7 +181,10 @@ static void numbers_outside_their_range_are_refused(void **state)
 {
     (void)state;
     assert_false(reads("answer_within_ms = 499;\n"));
-    assert_string_equal(why, "t.conf:1: answer_within_ms: out of range; allowed: 500 to 20000");
+    assert_string_equal(why, "t.conf:1: answer_within_ms: out of range; allowed: 0 (as the host "
+                             "needs it) or 500 to 20000");
+    assert_true(reads("answer_within_ms = 0;\n"));
+    assert_false(reads("reinsert_after = 0;\n"));
     assert_false(reads("answer_within_ms = -1;\n"));
     assert_false(reads("answer_within_ms = 4294967796L;\n"));
     assert_false(reads("segment_bytes = 5000;\n"));
@@ -223,6 +234,44 @@ static void malformed_url_is_refused_with_its_reason(void **state)
     assert_false(reads("url = \"http://10.0.0.1/\";\n"));
     assert_non_null(strstr(why, "t.conf:1: url: "));
     assert_non_null(strstr(why, "allowed: iscsi://[user@]host[:port]/iqn/lun"));
+}
+
+static void host_is_a_row_of_the_table_or_auto(void **state)
+{
+    (void)state;
+    assert_true(reads("host = \"linux\";\n"));
+    assert_ptr_equal(config.host, host_find("linux"));
+    assert_true(reads("host = \"auto\";\n"));
+    assert_null(config.host);
+    assert_false(reads("host = \"beos\";\n"));
+    assert_non_null(
+        strstr(why, "t.conf:1: host: not one of its words; allowed: \"auto\", \"unknown\", "));
+    assert_non_null(strstr(why, "\"linux\""));
+    assert_false(reads("host = 1;\n"));
+}
+
+static void anonymous_targets_of_scsipub_are_ephemeral(void **state)
+{
+    (void)state;
+    assert_true(reads("luns = ( { url = \"iscsi://h/iqn.2025-01.pub.scsipub:image.a/0\"; },\n"
+                      "  { url = \"iscsi://me@h/iqn.2025-01.pub.scsipub:image.a/0\"; },\n"
+                      "  { url = \"" URL "\"; },\n"
+                      "  { url = \"" URL "\"; ephemeral = true; },\n"
+                      "  { url = \"iscsi://h/iqn.2025-01.pub.scsipub:b/0\"; ephemeral = false; }"
+                      " );\n"));
+    assert_true(config_ephemeral(&config.luns[0]));
+    assert_false(config_ephemeral(&config.luns[1])); /* an account's own target stays */
+    assert_false(config_ephemeral(&config.luns[2]));
+    assert_true(config_ephemeral(&config.luns[3]));
+    assert_false(config_ephemeral(&config.luns[4]));
+}
+
+static void a_fixed_disk_cannot_be_early(void **state)
+{
+    (void)state;
+    assert_true(reads("url = \"" URL "\"; early = true; removable = false;\n"));
+    assert_false(daemon_config_finish(&config, why));
+    assert_non_null(strstr(why, "set removable = true, or early = false"));
 }
 
 static void url_and_luns_exclude_each_other(void **state)
@@ -577,6 +626,9 @@ int main(void)
         cmocka_unit_test_setup(text_that_does_not_fit_is_refused, fresh),
         cmocka_unit_test_setup(short_serial_number_is_refused, fresh),
         cmocka_unit_test_setup(malformed_url_is_refused_with_its_reason, fresh),
+        cmocka_unit_test_setup(host_is_a_row_of_the_table_or_auto, fresh),
+        cmocka_unit_test_setup(anonymous_targets_of_scsipub_are_ephemeral, fresh),
+        cmocka_unit_test_setup(a_fixed_disk_cannot_be_early, fresh),
         cmocka_unit_test_setup(url_and_luns_exclude_each_other, fresh),
         cmocka_unit_test_setup(lun_without_url_is_refused, fresh),
         cmocka_unit_test_setup(seventeen_luns_are_too_many, fresh),

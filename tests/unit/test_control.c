@@ -25,16 +25,20 @@ struct bench {
     char last_request[CONTROL_REQUEST_BYTES];
     unsigned requests;
     size_t answer_bytes; /* of the next answer, all 'x' */
+    uint32_t tickets[CONTROL_CLIENTS];
+    bool later; /* the next answers come later */
 };
 
-static size_t respond(void *ctx, const char *line, char *answer, size_t size)
+static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size_t size)
 {
     struct bench *b = ctx;
     assert_in_range(b->answer_bytes, 0, size);
+    assert_true(ticket != 0);
+    b->tickets[b->requests % CONTROL_CLIENTS] = ticket;
     b->requests++;
     (void)snprintf(b->last_request, sizeof b->last_request, "%s", line);
     memset(answer, 'x', b->answer_bytes);
-    return b->answer_bytes;
+    return b->later ? CONTROL_LATER : b->answer_bytes;
 }
 
 /* A turn never waits longer than this: the tests ask for progress, not time. */
@@ -59,6 +63,7 @@ static int make_bench(void **state)
     loop_init(&b->loop, &b->deferred, soon, nothing_due, b);
     b->requests = 0;
     b->answer_bytes = 10;
+    b->later = false;
     b->control.respond = respond;
     b->control.ctx = b;
     /* autobind: a free abstract name */
@@ -238,6 +243,74 @@ static void clients_that_hang_up_cost_nothing(void **state)
         assert_int_equal(b->control.clients[i].watch.fd, -1);
 }
 
+static void an_answer_may_come_later(void **state)
+{
+    struct bench *b = *state;
+    int fd = client(b);
+    b->later = true;
+    say(fd, "insert\n");
+    assert_int_equal(receive_all(b, fd), -1);
+    assert_int_equal(b->requests, 1);
+    uint64_t due_us = control_next_timeout_us(&b->control);
+    assert_true(due_us > loop_now_us() + (CONTROL_LATER_SECONDS - 2) * 1000000ULL);
+    control_answer(&b->control, b->tickets[0], "0 done\n");
+    assert_int_equal(receive_all(b, fd), 7);
+    (void)close(fd);
+}
+
+static void others_are_answered_meanwhile(void **state)
+{
+    struct bench *b = *state;
+    int waits = client(b), fd = client(b);
+    b->later = true;
+    say(waits, "insert\n");
+    turns(b, 5);
+    b->later = false;
+    say(fd, "status\n");
+    assert_int_equal(receive_all(b, fd), 10);
+    control_answer(&b->control, b->tickets[0], "0 done\n");
+    assert_int_equal(receive_all(b, waits), 7);
+    (void)close(waits);
+    (void)close(fd);
+}
+
+/* Its place is another's now. */
+static void who_does_not_wait_for_its_answer_leaves_it_to_nobody(void **state)
+{
+    struct bench *b = *state;
+    int gone = client(b);
+    b->later = true;
+    say(gone, "insert\n");
+    turns(b, 5);
+    (void)close(gone);
+    turns(b, 5);
+    int fd = client(b);
+    say(fd, "insert\n");
+    turns(b, 5);
+    assert_int_equal(b->requests, 2);
+    control_answer(&b->control, b->tickets[0], "0 first\n");
+    assert_int_equal(receive_all(b, fd), -1);
+    control_answer(&b->control, b->tickets[1], "0 the second\n");
+    assert_int_equal(receive_all(b, fd), 13);
+    (void)close(fd);
+}
+
+static void nobody_is_answered_twice(void **state)
+{
+    struct bench *b = *state;
+    int fd = client(b), other = client(b);
+    b->later = true;
+    say(fd, "insert\n");
+    turns(b, 5);
+    control_answer(&b->control, b->tickets[0], "0 done\n");
+    control_answer(&b->control, b->tickets[0], "0 done\n");
+    control_answer(&b->control, 0, "0 done\n");
+    assert_int_equal(receive_all(b, fd), 7);
+    assert_int_equal(receive_all(b, other), -1);
+    (void)close(fd);
+    (void)close(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, free_bench)
 
 int main(void)
@@ -252,6 +325,10 @@ int main(void)
         TEST(one_client_too_many_waits_for_its_turn),
         TEST(who_is_silent_is_dropped_in_time),
         TEST(clients_that_hang_up_cost_nothing),
+        TEST(an_answer_may_come_later),
+        TEST(others_are_answered_meanwhile),
+        TEST(who_does_not_wait_for_its_answer_leaves_it_to_nobody),
+        TEST(nobody_is_answered_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,11 @@ static void only_the_childs_types_come_from_the_child(void **state)
     assert_false(privsep_from_child(PRIVSEP_SECRETS));
     assert_false(privsep_from_child(PRIVSEP_STOP));
     assert_true(privsep_from_child(PRIVSEP_DESCRIPTORS_WRITTEN));
+    assert_false(privsep_from_child(PRIVSEP_INSERTED));
     assert_true(privsep_from_child(PRIVSEP_STATUS));
+    assert_true(privsep_from_child(PRIVSEP_PLUG));
+    assert_true(privsep_from_child(PRIVSEP_EJECT));
+    assert_true(privsep_from_child(PRIVSEP_INSERT));
 }
 
 static void descriptors_travel_with_their_message(void **state)

@@ -42,6 +42,8 @@ static int fresh(void **state)
     view.serial = "0123456789AB";
     view.udc = "dummy_udc.0";
     view.bound = true;
+    view.unplugged = false;
+    view.host = "linux";
     view.gadget_fault = NULL;
     view.bot = &bot;
     view.bot_state = "idle";
@@ -52,6 +54,7 @@ static int fresh(void **state)
                                        .session = &session,
                                        .lun = &lun,
                                        .disk = &disk,
+                                       .medium = MEDIUM_IN,
                                        .removable = true};
     return 0;
 }
@@ -164,7 +167,9 @@ static void no_disk_yet_says_why(void **state)
 {
     (void)state;
     view.luns[0].disk = NULL;
+    view.luns[0].medium = MEDIUM_UNSEEN;
     view.bound = false;
+    bot.speed = USB_SPEED_NONE;
     session.state = SESSION_BACKOFF;
     snprintf(session.last_fault, sizeof(session.last_fault),
              "10.0.0.1:3260 refuses the connection.");
@@ -207,10 +212,68 @@ static void each_of_several_disks_has_its_part(void **state)
     view.lun_count = 2;
     view.luns[1] = view.luns[0];
     view.luns[1].disk = NULL;
+    view.luns[1].medium = MEDIUM_UNSEEN;
     session.state = SESSION_UP;
+    assert_string_equal(
+        sentence(), "Disk 0: the host sees a 64 MB disk; the session to 10.0.0.1:3260 is up. "
+                    "Disk 1: the host sees an empty drive, there is no disk yet: looking at the "
+                    "disk at 10.0.0.1:3260.");
+}
+
+static void an_empty_drive_says_why_and_what_fills_it(void **state)
+{
+    (void)state;
+    view.luns[0].medium = MEDIUM_OUT_USER;
+    assert_string_equal(sentence(), "The host sees an empty drive: the disk was ejected here; "
+                                    "lunstick insert puts it in.");
+    view.luns[0].medium = MEDIUM_OUT_HOST;
     assert_string_equal(sentence(),
-                        "Disk 0: the host sees a 64 MB disk; the session to 10.0.0.1:3260 is up. "
-                        "Disk 1: no disk yet: looking at the disk at 10.0.0.1:3260.");
+                        "The host sees an empty drive: the host ejected the disk; it is back when "
+                        "the host loads it or is plugged in again.");
+    view.luns[0].reinsert = MEDIUM_REINSERT_NEVER;
+    assert_string_equal(sentence(), "The host sees an empty drive: the host ejected the disk; "
+                                    "lunstick insert brings it back.");
+    view.luns[0].reinsert = MEDIUM_REINSERT_AFTER;
+    assert_string_equal(sentence(), "The host sees an empty drive: the host ejected the disk; it "
+                                    "comes back by itself.");
+    view.luns[0].medium = MEDIUM_GIVEN_UP;
+    snprintf(session.last_fault, sizeof(session.last_fault), "connection reset");
+    assert_string_equal(sentence(), "The host sees an empty drive: the disk was given up: "
+                                    "connection reset; it comes back with its target.");
+    bot.speed = USB_SPEED_NONE;
+    view.luns[0].medium = MEDIUM_OUT_USER;
+    assert_string_equal(sentence(), "No USB host is connected; the drive is empty: the disk was "
+                                    "ejected here; lunstick insert puts it in.");
+}
+
+static void unplugged_is_said_before_all_else(void **state)
+{
+    (void)state;
+    view.unplugged = true;
+    view.bound = false;
+    bot.speed = USB_SPEED_NONE;
+    assert_string_equal(sentence(), "The host sees nothing: it was unplugged here; lunstick plug "
+                                    "plugs it in again.");
+    assert_json(json());
+    assert_non_null(strstr(buf, "\"plugged\":false,\"host\":\"linux\""));
+}
+
+static void json_tells_where_the_medium_is(void **state)
+{
+    static const enum medium media[] = {MEDIUM_UNSEEN, MEDIUM_IN, MEDIUM_OUT_HOST, MEDIUM_OUT_USER,
+                                        MEDIUM_GIVEN_UP};
+    static const char *const names[] = {"awaited", "in", "ejected by the host", "ejected",
+                                        "given up"};
+    char want[64];
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        view.luns[0].medium = media[i];
+        snprintf(want, sizeof(want), "\"medium\":\"%s\"", names[i]);
+        assert_json(json());
+        assert_non_null(strstr(buf, want));
+    }
+    assert_non_null(strstr(buf, "\"plugged\":true"));
 }
 
 /* ---- JSON ---- */
@@ -252,6 +315,7 @@ static void json_of_a_daemon_that_just_started_is_whole(void **state)
 {
     (void)state;
     view.luns[0].disk = NULL;
+    view.luns[0].medium = MEDIUM_UNSEEN;
     view.luns[0].portal = NULL;
     view.bot = NULL;
     view.bot_state = NULL;
@@ -325,6 +389,9 @@ int main(void)
         cmocka_unit_test_setup(lost_session_says_that_commands_wait, fresh),
         cmocka_unit_test_setup(missing_host_and_missing_gadget_are_said, fresh),
         cmocka_unit_test_setup(each_of_several_disks_has_its_part, fresh),
+        cmocka_unit_test_setup(an_empty_drive_says_why_and_what_fills_it, fresh),
+        cmocka_unit_test_setup(unplugged_is_said_before_all_else, fresh),
+        cmocka_unit_test_setup(json_tells_where_the_medium_is, fresh),
         cmocka_unit_test_setup(json_has_the_numbers_of_the_modules, fresh),
         cmocka_unit_test_setup(json_escapes_what_a_target_may_send, fresh),
         cmocka_unit_test_setup(json_of_a_daemon_that_just_started_is_whole, fresh),
