@@ -313,15 +313,6 @@ static void connect_done(struct iscsi_context *iscsi, int status, void *data, vo
         fail(c, BACKEND_FAULT_TRANSIENT, iscsi_get_error(iscsi));
 }
 
-/* A name makes libiscsi offer "CHAP,None" in the security stage. */
-static int configure_chap(struct iscsi_context *iscsi, const struct conn_params *params)
-{
-    if (params->secret[0] == '\0' && params->security_stage)
-        return iscsi_set_initiator_username_pwd(iscsi, "none", "none");
-    return iscsi_set_initiator_username_pwd(iscsi, params->user, params->secret) |
-           iscsi_set_target_username_pwd(iscsi, params->target_user, params->target_secret);
-}
-
 static int configure(struct conn *c, const struct conn_params *params)
 {
     const uint8_t *isid = params->isid;
@@ -338,8 +329,7 @@ static int configure(struct conn *c, const struct conn_params *params)
            iscsi_set_targetname(iscsi, params->iqn) |
            iscsi_set_session_type(iscsi, ISCSI_SESSION_NORMAL) |
            iscsi_set_header_digest(iscsi, params->header_digest ? ISCSI_HEADER_DIGEST_CRC32C_NONE
-                                                                : ISCSI_HEADER_DIGEST_NONE) |
-           configure_chap(iscsi, params);
+                                                                : ISCSI_HEADER_DIGEST_NONE);
 }
 
 void conn_open(struct conn *c, const struct conn_params *params)
@@ -667,15 +657,39 @@ short conn_poll_events(const struct conn *c)
     return c->iscsi == NULL || c->over ? 0 : (short)iscsi_which_events(c->iscsi);
 }
 
+/* libiscsi copies the secrets into its context, which a core file would show.
+ * They are there only while it works on the login, not while it waits. */
+static void lend_secrets(struct iscsi_context *iscsi, const struct conn_params *params)
+{
+    /* A name makes it offer "CHAP,None" in the security stage. */
+    bool none = params->secret[0] == '\0' && params->security_stage;
+
+    (void)iscsi_set_initiator_username_pwd(iscsi, none ? "none" : params->user,
+                                           none ? "none" : params->secret);
+    (void)iscsi_set_target_username_pwd(iscsi, params->target_user, params->target_secret);
+}
+
+/* One character in their place: it fills the rest of its arrays with zeroes. */
+static void take_secrets_back(struct iscsi_context *iscsi)
+{
+    (void)iscsi_set_initiator_username_pwd(iscsi, "-", "-");
+    (void)iscsi_set_target_username_pwd(iscsi, "-", "-");
+}
+
 void conn_service(struct conn *c, short revents)
 {
+    bool login = !c->logged_in;
     int result;
 
     if (c->iscsi == NULL || c->over)
         return;
     c->error[0] = '\0';
     logging = c;
+    if (login)
+        lend_secrets(c->iscsi, &c->params);
     result = iscsi_service(c->iscsi, revents);
+    if (login)
+        take_secrets_back(c->iscsi);
     logging = NULL;
     if (result != 0)
         service_failed(c);

@@ -239,6 +239,11 @@ static uint32_t connect_ms(const struct session *s)
     return CONNECT_MS < s->config.login_timeout_ms ? CONNECT_MS : s->config.login_timeout_ms;
 }
 
+static const char *text_of(const char *secret)
+{
+    return secret != NULL ? secret : "";
+}
+
 static void open_conn(struct session *s)
 {
     const struct session_config *config = &s->config;
@@ -249,9 +254,9 @@ static void open_conn(struct session *s)
         .lun = (uint16_t)config->address.lun,
         .isid = config->isid,
         .user = config->address.user,
-        .secret = config->secret,
+        .secret = text_of(config->secret),
         .target_user = config->target_user,
-        .target_secret = config->target_secret,
+        .target_secret = text_of(config->target_secret),
         .header_digest = config->header_digest || config->address.header_digest,
         .security_stage = !s->no_security_stage,
         .tcp_user_timeout_ms = 3 * config->keepalive_ms,
@@ -713,8 +718,8 @@ const struct session_stats *session_stats(const struct session *s)
 
 static bool config_usable(const struct session_config *config)
 {
-    bool chap = config->secret[0] != '\0';
-    bool mutual = config->target_secret[0] != '\0';
+    bool chap = text_of(config->secret)[0] != '\0';
+    bool mutual = text_of(config->target_secret)[0] != '\0';
 
     if (config->deferred == NULL || config->now_us == NULL || config->initiator_name[0] == '\0')
         return false;
@@ -797,8 +802,6 @@ void session_destroy(struct session *s)
     deferred_cancel(s->backend.deferred, &s->push);
     deferred_cancel(s->backend.deferred, &s->down);
     conn_destroy(s->conn);
-    explicit_bzero(s->config.secret, sizeof(s->config.secret));
-    explicit_bzero(s->config.target_secret, sizeof(s->config.target_secret));
     free(s);
 }
 

@@ -41,9 +41,10 @@ struct session_config {
     struct address address; /* portal as the user wrote it, IQN, LUN, user, digest */
     char initiator_name[224];
     uint8_t isid[6];       /* session_isid() */
-    char secret[256];      /* CHAP; empty: none. Wiped from the caller's copy by the caller */
     char target_user[256]; /* mutual CHAP; empty: none */
-    char target_secret[256];
+    /* CHAP; NULL or empty: none. They stay the caller's, who keeps them until the
+     * session is destroyed: each login reads them. */
+    const char *secret, *target_secret;
     bool header_digest;        /* ask for CRC32C, accept None; address.header_digest does, too */
     uint32_t login_timeout_ms; /* 0: 5000; connect (2000 of it at most) and login together */
     uint32_t keepalive_ms;     /* 0: 5000; NOP-Out when nothing came; twice unanswered: loss */
@@ -65,14 +66,14 @@ struct session_config {
 
 /* NULL with errno; EINVAL: isid is not session_isid()'s, a secret without its
  * user, a mutual secret without the other or equal to it (RFC 7143 9.2.1).
- * Nothing is sent before session_start(). The configuration is copied. */
+ * Nothing is sent before session_start(). All but the secrets is copied. */
 struct session *session_create(const struct session_config *config);
 void session_start(struct session *s);
 /* Logs out if there is a session and the target answers within a second; then
  * DOWN for good. May be called at any time; the commands in it come back LOST. */
 void session_stop(struct session *s);
 bool session_stopped(const struct session *s);
-void session_destroy(struct session *s); /* once stopped; the secrets are wiped */
+void session_destroy(struct session *s); /* once stopped */
 struct backend *session_backend(struct session *s);
 
 /* For the event loop. The descriptor changes with each connect: ask every turn. */

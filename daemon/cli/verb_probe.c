@@ -178,17 +178,14 @@ static struct session *open_session(struct prober *p, const struct lun_secrets *
                                .fault = on_fault,
                                .fault_ctx = p};
     char lun[16];
-    struct session *s;
 
     snprintf(c.initiator_name, sizeof(c.initiator_name), "%s", p->config->initiator_name);
     snprintf(c.target_user, sizeof(c.target_user), "%s", p->lun->target_user);
-    memcpy(c.secret, secrets->secret, sizeof(c.secret));
-    memcpy(c.target_secret, secrets->target_secret, sizeof(c.target_secret));
+    c.secret = secrets->secret;
+    c.target_secret = secrets->target_secret;
     snprintf(lun, sizeof(lun), "%d", p->lun->address.lun);
     session_isid(c.isid, p->config->board, p->config->name, lun, "probe");
-    s = session_create(&c);
-    explicit_bzero(&c, sizeof(c));
-    return s;
+    return session_create(&c);
 }
 
 static void close_session(struct prober *p)
@@ -437,8 +434,8 @@ static int report(struct prober *p, const struct lun_secrets *secrets)
 
 static int probe_lun(const struct daemon_config *config, const struct config_lun *lun)
 {
-    static struct prober p; /* its buffers outlive every command */
-    struct lun_secrets secrets;
+    static struct prober p;     /* its buffers outlive every command */
+    struct lun_secrets secrets; /* also of the sessions, which end here */
     char why[CONFIG_WHY_BYTES];
     int status;
 
@@ -461,8 +458,8 @@ static int probe_lun(const struct daemon_config *config, const struct config_lun
     if (p.logged_in_us && !p.luns_bytes && lun->address.lun)
         ask_lun_0(&p, &secrets);
     status = report(&p, &secrets);
-    secrets_wipe(&secrets);
     close_session(&p);
+    secrets_wipe(&secrets);
     return status;
 }
 

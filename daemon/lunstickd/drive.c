@@ -23,11 +23,11 @@ struct drive {
     struct session *session;
     struct lun *lun;
     struct loop_watch watch;
+    struct lun_secrets *secrets; /* [0] the session's, [1] of the next one; in no core file */
 
     /* Another disk. */
     enum exchange exchange;
     struct slot next;
-    struct lun_secrets next_secrets;
     bool put_back;         /* the old disk, if it is refused */
     uint32_t ticket;       /* of who waits for a disk to come in; 0: nobody */
     uint64_t answer_by_us; /* and until when */
@@ -136,7 +136,7 @@ static void session_ready(void *ctx, short revents)
     session_service(d->session, revents);
 }
 
-static struct session *make_session(struct drive *d, const struct lun_secrets *secrets)
+static struct session *make_session(struct drive *d)
 {
     const struct daemon_config *config = d->config.config;
     const struct config_lun *lun = &d->slot.lun;
@@ -160,17 +160,13 @@ static struct session *make_session(struct drive *d, const struct lun_secrets *s
     (void)snprintf(number, sizeof number, "%u", d->config.number);
     memcpy(sc.initiator_name, config->initiator_name, sizeof sc.initiator_name);
     memcpy(sc.target_user, lun->target_user, sizeof sc.target_user);
-    memcpy(sc.secret, secrets->secret, sizeof sc.secret);
-    memcpy(sc.target_secret, secrets->target_secret, sizeof sc.target_secret);
+    sc.secret = d->secrets[0].secret;
+    sc.target_secret = d->secrets[0].target_secret;
     session_isid(sc.isid, config->board, config->name, number, "usb");
     d->portal[0] = 0;
     if (numeric)
         (void)snprintf(d->portal, sizeof d->portal, "%.63s", lun->address.host);
-    struct session *session = session_create(&sc);
-    int error = errno;
-    explicit_bzero(&sc, sizeof sc);
-    errno = error;
-    return session;
+    return session_create(&sc);
 }
 
 /* ---- making it ---- */
@@ -242,7 +238,12 @@ struct drive *drive_create(const struct drive_config *config)
     d->patient = config->host_knew;
     d->retry_us = d->answer_by_us = LOOP_NEVER;
     d->watch = (struct loop_watch){.fd = -1, .ready = session_ready, .ctx = d};
-    d->session = make_session(d, config->secrets);
+    d->secrets = secrets_room(2);
+    if (!d->secrets)
+        return NULL;
+    d->secrets[0] = *config->secrets;
+    d->config.secrets = NULL;
+    d->session = make_session(d);
     d->lun = d->session ? make_lun(d) : NULL;
     if (!d->lun)
         return NULL; /* and the process ends */
@@ -416,7 +417,7 @@ void drive_secrets(struct drive *d, const struct lun_secrets *secrets)
 {
     if (d->exchange != GRANTED)
         return;
-    d->next_secrets = *secrets;
+    d->secrets[1] = *secrets;
     d->exchange = LEAVING;
     d->retry_us = LOOP_NEVER;
     session_stop(d->session);
@@ -431,8 +432,9 @@ static void exchange_session(struct drive *d)
     d->slot = d->next;
     log_printf(LUN_LOG_INFO, "disk %u: another target, %s", d->config.number,
                d->slot.lun.address.iqn);
-    d->session = make_session(d, &d->next_secrets);
-    secrets_wipe(&d->next_secrets);
+    d->secrets[0] = d->secrets[1];
+    secrets_wipe(&d->secrets[1]);
+    d->session = make_session(d);
     if (!d->session) {
         log_printf(LUN_LOG_ERROR, "another session: %s", strerror(errno));
         d->session = old;

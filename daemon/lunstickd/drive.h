@@ -26,7 +26,7 @@ struct drive_config {
     const struct daemon_config *config;
     unsigned number;
     const struct slot *slot; /* copied */
-    const struct lun_secrets *secrets;
+    const struct lun_secrets *secrets; /* copied */
     bool host_knew; /* a child before this one served it: no fault is permanent any more */
     struct loop *loop;
     struct deferred_list *deferred;

@@ -6,12 +6,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 void secrets_wipe(struct lun_secrets *secrets)
 {
     explicit_bzero(secrets, sizeof(*secrets));
+}
+
+struct lun_secrets *secrets_room(unsigned count)
+{
+    size_t size = count * sizeof(struct lun_secrets);
+    void *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (room == MAP_FAILED)
+        return NULL;
+    if (madvise(room, size, MADV_DONTDUMP) != 0) {
+        (void)munmap(room, size);
+        return NULL;
+    }
+    return room;
 }
 
 static bool refuse(char why[CONFIG_WHY_BYTES], const char *path, const char *problem)

@@ -2,7 +2,7 @@
 /*
  * CHAP secrets of one LUN. They come from a file of mode 0600 or from the
  * service manager's credential directory, never from argv or the environment,
- * and live in one buffer that its owner wipes.
+ * and live in one place, which its owner wipes or never lets out of core.
  */
 #ifndef LUNSTICK_DAEMON_SECRETS_H
 #define LUNSTICK_DAEMON_SECRETS_H
@@ -26,6 +26,10 @@ struct lun_secrets {
 bool secrets_load(struct lun_secrets *secrets, const struct config_lun *lun,
                   char why[CONFIG_WHY_BYTES]);
 void secrets_wipe(struct lun_secrets *secrets);
+
+/* Zeroed room for those of `count` LUNs that no core file shows, for who keeps
+ * them. It is never given back. NULL with errno. */
+struct lun_secrets *secrets_room(unsigned count);
 
 /* One file: regular, of root or the caller, mode without group and other bits,
  * one line of 1 to SECRET_BYTES - 1 characters, a newline at its end stripped. */

@@ -8,6 +8,8 @@
 #include "daemon/lunstickd/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -37,6 +39,7 @@ struct bench {
     struct sockaddr_un control;
     socklen_t control_bytes;
     char status[PRIVSEP_TEXT_BYTES]; /* the last one heard */
+    const char *secret, *target_secret;
 };
 
 static void configure(struct bench *b, const char *format, ...)
@@ -109,8 +112,11 @@ static void start_child(struct bench *b)
     msg.fds[1] = control_socket(b);
     tell(b, &msg);
     privsep_init(&msg, PRIVSEP_SECRETS);
+    privsep_text(&msg, 0, b->secret);
+    privsep_text(&msg, 1, b->target_secret);
     for (unsigned i = 0; i < b->config.lun_count; i++)
         tell(b, &msg);
+    explicit_bzero(&msg, sizeof msg); /* later children are copies of this process */
 }
 
 /* Answers what belongs to set-up; true when a message of the type came. */
@@ -165,6 +171,7 @@ static int make_bench(void **state)
 {
     static struct bench b;
     memset(&b, 0, sizeof b);
+    b.secret = b.target_secret = "";
     for (unsigned i = 0; i < USB_FILES; i++)
         b.usb[i] = -1;
     *state = &b;
@@ -255,6 +262,132 @@ static void has_no_rights_left(void **state)
         assert_int_equal(n[0], 1);
         assert_int_equal(status_numbers(b->pid, "Groups:", 10, n), 0);
     }
+}
+
+/* How often the text is in the child's writable memory: where a core file would
+ * show it, and where none does. */
+struct sightings {
+    unsigned in_core, kept_out;
+};
+
+static unsigned count_in(int mem, unsigned long from, unsigned long to, const char *text)
+{
+    size_t length = strlen(text), size = to - from;
+    unsigned count = 0;
+    char *copy = malloc(size);
+    assert_non_null(copy);
+    ssize_t got = pread(mem, copy, size, (off_t)from);
+    for (char *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), text, length));
+         at += length)
+        count++;
+    free(copy);
+    return count;
+}
+
+static struct sightings look_for(pid_t pid, const char *text)
+{
+    struct sightings seen = {0, 0};
+    unsigned long from = 0, to = 0;
+    char path[64], line[512], rights[5] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    int mem = open(path, O_RDONLY | O_CLOEXEC);
+    (void)snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    assert_true(mem >= 0 && maps);
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long ends[2];
+        if (sscanf(line, "%lx-%lx %4s", &ends[0], &ends[1], rights) == 3) {
+            from = ends[0];
+            to = ends[1];
+        } else if (strncmp(line, "VmFlags:", 8) == 0 && rights[1] == 'w')
+            *(strstr(line, " dd") ? &seen.kept_out : &seen.in_core) +=
+                count_in(mem, from, to, text);
+    }
+    (void)fclose(maps);
+    (void)close(mem);
+    return seen;
+}
+
+static void no_secret_is_where_a_core_file_would_show_it(struct bench *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct sightings seen = look_for(b->pid, i ? b->target_secret : b->secret);
+        assert_int_equal(seen.in_core, 0);
+        assert_int_equal(seen.kept_out, 1);
+    }
+}
+
+static void start_with_secrets(struct bench *b, const char *tcp_port)
+{
+#ifdef LUNSTICK_SANITIZED
+    skip(); /* its shadow memory is beyond counting */
+#endif
+    if (geteuid() != 0)
+        skip();
+    configure(b, "iscsi://joe@127.0.0.1:%s/iqn.2026-01.test:mutual/1", tcp_port);
+    strcpy(b->config.luns[0].target_user, "disk");
+    b->secret = "secret-of-joe";
+    b->target_secret = "secret-of-disk";
+    start_child(b);
+}
+
+static void a_core_of_a_child_with_a_session_has_no_secret(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    start_with_secrets(b, port());
+    assert_true(heard(b, PRIVSEP_BIND, &msg));
+    no_secret_is_where_a_core_file_would_show_it(b);
+}
+
+static void a_core_of_a_child_that_waits_for_its_target_has_no_secret(void **state)
+{
+    struct bench *b = *state;
+    struct privsep_msg msg;
+    start_with_secrets(b, "1");
+    do
+        assert_true(heard(b, PRIVSEP_STATUS, &msg));
+    while (!strstr(msg.text[0], "refuses"));
+    no_secret_is_where_a_core_file_would_show_it(b);
+}
+
+/* In its loop's wait: nothing else of it sleeps. */
+static void wait_until_asleep(pid_t pid)
+{
+    char path[64], state = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    for (unsigned i = 0; i < PATIENCE_MS && state != 'S'; i++) {
+        FILE *f = fopen(path, "re");
+        assert_non_null(f);
+        assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+        (void)fclose(f);
+        (void)usleep(1000);
+    }
+    assert_int_equal(state, 'S');
+}
+
+/* Connected, and in the middle of a login that the target does not answer. */
+static void a_core_of_a_child_in_its_login_has_no_secret(void **state)
+{
+    struct bench *b = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char tcp_port[8], login[48];
+    struct privsep_msg msg;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    (void)snprintf(tcp_port, sizeof tcp_port, "%u", ntohs(address.sin_port));
+    start_with_secrets(b, tcp_port);
+
+    assert_true(heard(b, PRIVSEP_STATUS, &msg));
+    int target = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(recv(target, login, sizeof login, MSG_WAITALL), sizeof login);
+    wait_until_asleep(b->pid);
+    no_secret_is_where_a_core_file_would_show_it(b);
+    (void)close(target);
+    (void)close(listener);
 }
 
 static void answers_its_control_socket(void **state)
@@ -427,6 +560,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(asks_to_bind_when_the_disk_is_there),
         TEST(has_no_rights_left),
+        TEST(a_core_of_a_child_with_a_session_has_no_secret),
+        TEST(a_core_of_a_child_that_waits_for_its_target_has_no_secret),
+        TEST(a_core_of_a_child_in_its_login_has_no_secret),
         TEST(answers_its_control_socket),
         TEST(stops_when_told_to),
         TEST(told_to_stop_during_set_up_is_no_fault),

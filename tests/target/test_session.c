@@ -113,7 +113,7 @@ static void chap_with_the_right_secret_logs_in(void **state)
     (void)state;
     bench_prepare("chap");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "secret-of-joe");
+    bench.config.secret = "secret-of-joe";
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     assert_true(session_stats(bench.session)->authenticated);
@@ -146,7 +146,7 @@ static void chap_with_a_wrong_secret_is_permanent(void **state)
     (void)state;
     bench_prepare("chap");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "another-secret");
+    bench.config.secret = "another-secret";
     bench_open();
     assert_permanent("authentication failed: check user and secret");
 }
@@ -163,9 +163,9 @@ static void prepare_mutual(const char *target_secret)
 {
     bench_prepare("mutual");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "secret-of-joe");
+    bench.config.secret = "secret-of-joe";
     strcpy(bench.config.target_user, "disk");
-    strcpy(bench.config.target_secret, target_secret);
+    bench.config.target_secret = target_secret;
 }
 
 static void mutual_chap_with_the_right_secrets_logs_in(void **state)
@@ -220,7 +220,7 @@ static void chap_at_a_target_that_asks_for_nothing_logs_in(void **state)
     (void)state;
     bench_prepare("plain");
     strcpy(bench.config.address.user, "joe");
-    strcpy(bench.config.secret, "secret-of-joe");
+    bench.config.secret = "secret-of-joe";
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     assert_false(session_stats(bench.session)->authenticated);

@@ -862,12 +862,12 @@ static void unusable_configurations_are_refused(void **state)
     assert_null(session_create(&config));
     assert_int_equal(errno, EINVAL);
     config = b.config;
-    strcpy(config.secret, "secret");
+    config.secret = "secret";
     assert_null(session_create(&config)); /* no user */
     strcpy(config.address.user, "joe");
     strcpy(config.target_user, "disk");
     assert_null(session_create(&config)); /* no target secret */
-    strcpy(config.target_secret, "secret");
+    config.target_secret = "secret";
     assert_null(session_create(&config)); /* both secrets the same */
 }
 
