@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "bridge/bytes.h"
 #include "fake_target.h"
+#include "wire_tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,14 +34,22 @@ static int close_session(void **state)
     return 0;
 }
 
-static void log_in(const char *name)
+/* By way of a relay on that port; 0: straight. */
+static void log_in_by(const char *name, uint16_t port)
 {
     bench_prepare(name);
+    if (port != 0)
+        bench.config.address.port = port;
     bench_open();
     assert_true(bench_until(bench_is_up, 5000));
     bench_is_accepted_anew();
     bench_settle();
     bench.completions = 0;
+}
+
+static void log_in(const char *name)
+{
+    log_in_by(name, 0);
 }
 
 static void fill(uint8_t *bytes, size_t count, unsigned seed)
@@ -655,19 +664,26 @@ static void a_killed_target_loses_each_command_once_and_is_found_again(void **st
  * it: only a login with its name and ISID makes it go (RFC 7143 6.3.5). */
 static void a_new_login_with_the_same_isid_replaces_the_old_session(void **state)
 {
+    struct wire_tap tap = wire_tap_start((uint16_t)fixture_port());
+    const struct wire_login *login = tap.log->logins;
     struct session *first;
     struct backend *backend;
 
     (void)state;
-    log_in("plain");
+    log_in_by("plain", tap.port);
     assert_int_equal(sessions_of(1), 1);
     first = bench.session;
-    log_in("plain");
+    log_in_by("plain", tap.port);
     assert_int_equal(sessions_of(1), 1);
+    assert_int_equal(tap.log->login_count, 2);
+    assert_memory_equal(login[0].isid, bench.config.isid, 6);
+    assert_memory_equal(login[1].isid, bench.config.isid, 6);
+    assert_int_equal(login[0].tsih | login[1].tsih, 0);
     backend = session_backend(first);
     backend->events_ctx = NULL;
     session_destroy(first);
     assert_int_equal(bench_io(false, 0, copy, 512)->cmd.outcome.status, 0);
+    wire_tap_stop(&tap);
 }
 
 static void another_isid_is_another_session(void **state)

@@ -22,6 +22,7 @@ struct reader {
     uint8_t bhs[BHS_BYTES];
     size_t have_bytes;
     size_t skip_bytes; /* data of the PDU, padded */
+    bool logged_in;    /* its first request was seen */
 };
 
 static bool write_all(int fd, const uint8_t *bytes, size_t count)
@@ -36,12 +37,20 @@ static bool write_all(int fd, const uint8_t *bytes, size_t count)
     return true;
 }
 
-static void note(struct wire_log *log, const uint8_t *bhs)
+static void note_login(struct wire_log *log, const uint8_t *bhs)
+{
+    struct wire_login *login = &log->logins[log->login_count % WIRE_TAP_LOGINS];
+
+    memcpy(login->isid, bhs + 8, sizeof(login->isid));
+    login->tsih = get_be16(bhs + 14);
+    __sync_synchronize();
+    log->login_count++;
+}
+
+static void note_command(struct wire_log *log, const uint8_t *bhs)
 {
     struct wire_command *command = &log->commands[log->count % WIRE_TAP_COMMANDS];
 
-    if ((bhs[0] & 0x3f) != 0x01)
-        return;
     command->flags = bhs[1];
     command->expected_bytes = get_be32(bhs + 20);
     memcpy(command->cdb, bhs + 32, sizeof(command->cdb));
@@ -62,7 +71,11 @@ static void follow(struct reader *reader, struct wire_log *log, const uint8_t *b
             memcpy(reader->bhs + reader->have_bytes, bytes, piece);
             reader->have_bytes += piece;
             if (reader->have_bytes == BHS_BYTES) {
-                note(log, reader->bhs);
+                if ((reader->bhs[0] & 0x3f) == 0x01)
+                    note_command(log, reader->bhs);
+                if ((reader->bhs[0] & 0x3f) == 0x03 && !reader->logged_in)
+                    note_login(log, reader->bhs);
+                reader->logged_in = true;
                 reader->have_bytes = 0;
                 reader->skip_bytes = (get_be24(reader->bhs + 5) + 3u) & ~3u;
             }
@@ -72,6 +85,7 @@ static void follow(struct reader *reader, struct wire_log *log, const uint8_t *b
     }
 }
 
+/* In a process of its own, so that an old connection may stay while a new one is made. */
 static void relay(int initiator, int target, struct wire_log *log)
 {
     struct pollfd fds[2] = {{initiator, POLLIN, 0}, {target, POLLIN, 0}};
@@ -129,11 +143,16 @@ struct wire_tap wire_tap_start(uint16_t target_port)
         return tap;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGCHLD, SIG_IGN);
     for (;;) {
         int initiator = accept(listener, NULL, NULL);
         int target = connect_to(target_port);
-        if (initiator >= 0 && target >= 0)
+        if (initiator >= 0 && target >= 0 && fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            close(listener);
             relay(initiator, target, tap.log);
+            _exit(0);
+        }
         if (target >= 0)
             close(target);
         if (initiator >= 0)
