@@ -6,6 +6,8 @@
  *   command without calling back. The slots here are the truth; conn_close()
  *   completes what is left in them.
  * - A context is never destroyed on the stack of one of its callbacks.
+ * - When it gives a session up, and nothing is outstanding, it says so to the log
+ *   function at level 2 alone.
  * - Data-Out that is still queued refers to the task of its command, even after
  *   the target has answered the command early. Such a task is kept, without its
  *   buffers, until nothing is left to be sent; an attempt to send more of it
@@ -33,8 +35,10 @@
 /* As long as libiscsi's own. */
 #define ERROR_BYTES 256
 
-/* Levels of libiscsi's log: at 6 it tells the keys of a login answer. */
+/* Levels of libiscsi's log: errors are 1, at 2 it tells that it gave up, at 6
+ * the keys of a login answer. */
 #define LOG_LEVEL_ERRORS 1
+#define LOG_LEVEL_END    2
 #define LOG_LEVEL_KEYS   6
 
 enum slot_state {
@@ -64,6 +68,8 @@ struct conn {
     bool logged_in;
     bool over;      /* failed(), redirected() or stage_refused() was called */
     bool closing;   /* callbacks come from the destruction of the context */
+    bool given_up;  /* libiscsi gave the session up */
+    bool leaving;   /* conn_logout() was called */
     bool bad_keys;  /* the login answer holds values that RFC 7143 forbids */
     bool want_room; /* conn_submit() said -EAGAIN */
     unsigned busy, retired;
@@ -126,6 +132,8 @@ static void service_failed(struct conn *c)
         snprintf(why, sizeof(why),
                  "%s closed the connection during the login: is it an iSCSI target?",
                  c->params.portal);
+    else if (!c->given_up && !iscsi_is_logged_in(c->iscsi))
+        snprintf(why, sizeof(why), "the target at %s asked for a logout", c->params.portal);
     else if (c->error[0] != '\0')
         snprintf(why, sizeof(why), "the connection to %s was lost: %s", c->params.portal, c->error);
     else
@@ -220,6 +228,8 @@ static void log_line(int level, const char *text)
         return;
     if (level <= LOG_LEVEL_ERRORS)
         take_error(logging, text);
+    else if (level == LOG_LEVEL_END && strncmp(text, "reconnect deferred", 18) == 0)
+        logging->given_up = true;
     else if (level == LOG_LEVEL_KEYS && strncmp(text, prefix, sizeof(prefix) - 1) == 0)
         take_key(logging, text + sizeof(prefix) - 1);
 }
@@ -257,6 +267,7 @@ static void check_agreement(struct conn *c)
     if (c->params.header_digest && !c->agreed.header_digest)
         c->events->log(c->ctx, true, "the target declines the header digest: going on without");
     c->logged_in = true;
+    iscsi_set_log_level(c->iscsi, LOG_LEVEL_END);
     c->events->logged_in(c->ctx);
 }
 
@@ -339,6 +350,7 @@ void conn_open(struct conn *c, const struct conn_params *params)
     c->agreed = (struct conn_agreed){
         .max_send_bytes = 8192, .first_burst_bytes = 65536, .portal_group = -1, .time2wait_s = 2};
     c->connected = c->logged_in = c->over = c->closing = c->bad_keys = c->want_room = false;
+    c->given_up = c->leaving = false;
     c->iscsi = iscsi_create_context(params->initiator_name);
     if (c->iscsi == NULL) {
         fail(c, BACKEND_FAULT_TRANSIENT, "out of memory");
@@ -431,7 +443,8 @@ static void take_sense(struct conn *c, const struct scsi_task *task, struct scsi
 }
 
 /* Data-in of a command that failed is not trusted to be there, unless the
- * sense key says that the command was carried out. */
+ * sense key says that the command was carried out; a deferred error says
+ * nothing of this command (SPC-4 4.5.5). */
 static bool carried_out(const struct scsi_outcome *outcome)
 {
     struct sense_code code;
@@ -441,6 +454,7 @@ static bool carried_out(const struct scsi_outcome *outcome)
         return true;
     return outcome->status == SCSI_STATUS_CODE_CHECK_CONDITION &&
            sense_parse(outcome->sense, outcome->sense_bytes, &code) &&
+           !sense_deferred(outcome->sense, outcome->sense_bytes) &&
            (code.key == SENSE_NO_SENSE || code.key == SENSE_RECOVERED_ERROR);
 }
 
@@ -642,6 +656,7 @@ int conn_logout(struct conn *c)
 {
     if (!c->logged_in || c->over)
         return -ENOTCONN;
+    c->leaving = true;
     return iscsi_logout_async(c->iscsi, logout_done, c) == 0 ? 0 : -ENOTCONN;
 }
 
@@ -676,6 +691,13 @@ static void take_secrets_back(struct iscsi_context *iscsi)
     (void)iscsi_set_target_username_pwd(iscsi, "-", "-");
 }
 
+/* libiscsi follows a target that asks for a logout; the session is over then,
+ * with or without the connection. */
+static bool was_logged_out(const struct conn *c)
+{
+    return c->logged_in && !c->leaving && !iscsi_is_logged_in(c->iscsi);
+}
+
 void conn_service(struct conn *c, short revents)
 {
     bool login = !c->logged_in;
@@ -691,10 +713,8 @@ void conn_service(struct conn *c, short revents)
     if (login)
         take_secrets_back(c->iscsi);
     logging = NULL;
-    if (result != 0)
+    if (result != 0 || c->given_up || was_logged_out(c))
         service_failed(c);
-    else if (c->logged_in)
-        iscsi_set_log_level(c->iscsi, LOG_LEVEL_ERRORS);
     reap_retired(c);
 }
 

@@ -132,7 +132,7 @@ packages() {
 }
 
 basics=(gcc clang cmake ninja-build pkg-config libiscsi-dev libusbgx-dev libaio-dev
-        libconfig-dev libseccomp-dev libcmocka-dev)
+        libconfig-dev libseccomp-dev libcmocka-dev patch)
 need_packages "${basics[@]}"
 case $what in
 unit)
@@ -146,6 +146,7 @@ mutation)
     ;;
 target)
     need_packages tgt valgrind
+    hw/static/fetch --sources
     build dev asan
     group target 300 target_tests
     ;;

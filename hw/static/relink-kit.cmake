@@ -42,11 +42,16 @@ function(lunstick_relink_kit)
   set(own "")
   set(third "")
   set(licences "")
+  set(patches "")
   foreach(lib ${libs})
     get_target_property(licence ${lib} LUNSTICK_LICENCE)
     if(licence)
       list(APPEND third "$<TARGET_FILE:${lib}>")
       list(APPEND licences "${licence}")
+      get_target_property(changes ${lib} LUNSTICK_PATCHES)
+      if(changes)
+        list(APPEND patches ${changes})
+      endif()
     else()
       list(APPEND own "$<TARGET_FILE:${lib}>")
     endif()
@@ -57,7 +62,7 @@ function(lunstick_relink_kit)
   add_custom_target(relink-kit
     COMMAND "${CMAKE_SOURCE_DIR}/hw/static/relink-kit" "${kit}" "${cc}"
             --own "$<TARGET_OBJECTS:lunstickd>" ${own}
-            --libs ${third} --licences ${licences}
+            --libs ${third} --licences ${licences} --patches ${patches}
     DEPENDS lunstickd ${libs}
     COMMENT "Packing ${kit}"
     COMMAND_EXPAND_LISTS VERBATIM)
