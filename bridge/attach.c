@@ -356,12 +356,13 @@ bool attach_idle(const struct lun *lun)
            !continuity_running(&lun->continuity);
 }
 
-void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral)
+void lun_retarget(struct lun *lun, const struct lun_target *target)
 {
     assert(!lun->link_up && attach_idle(lun) && lun->stats.outstanding == 0);
     assert(lun->medium != MEDIUM_IN);
-    attach_backend(lun, backend);
-    lun->config.ephemeral = ephemeral;
+    attach_backend(lun, target->backend);
+    lun->config.ephemeral = target->ephemeral;
+    lun->config.take_over = target->take_over;
     lun->have_disk = false;
     lun->told_no_medium = true; /* it will be, if it asks */
 }

@@ -139,8 +139,13 @@ void lun_replugged(struct lun *lun);
 
 /* Another back end from now on; only while there is no session, the old one holds
  * no command, and no medium is in. The old disk is forgotten; what the new one
- * brings comes in after lun_insert(). `ephemeral` as in the configuration. */
-void lun_retarget(struct lun *lun, struct backend *backend, bool ephemeral);
+ * brings comes in after lun_insert(). The fields as in the configuration. */
+struct lun_target {
+    struct backend *backend;
+    bool ephemeral;
+    bool take_over;
+};
+void lun_retarget(struct lun *lun, const struct lun_target *target);
 
 /*
  * Exclusive access. lun_release_access() gives the reservation back, for others to

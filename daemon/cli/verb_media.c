@@ -42,11 +42,12 @@ static bool is_number(const char *word)
 static int change_medium(int argc, char **argv, const char *verb, bool inserts)
 {
     const char *name = NULL, *lun = NULL, *url = NULL;
-    bool force = false, read_only = false;
+    bool force = false, read_only = false, take_over = false;
     const struct cli_flag flags[] = {
         {.name = "force", .set = &force},
         {.name = "lun", .value = &lun},
         {.name = inserts ? "read-only" : NULL, .set = &read_only},
+        {.name = "take-over", .set = &take_over},
         {.name = NULL},
     };
     struct address address;
@@ -59,9 +60,10 @@ static int change_medium(int argc, char **argv, const char *verb, bool inserts)
                         lun);
     if (url && !address_parse(url, &address, why))
         return cli_fail(argv[0], CLI_WRONG, "%s", why);
-    int length = snprintf(question, sizeof(question), "%s%s%s%s%s%s%s\n", verb, lun ? " lun " : "",
-                          lun ? lun : "", force ? " force" : "", read_only ? " read-only" : "",
-                          url ? " " : "", url ? url : "");
+    int length =
+        snprintf(question, sizeof(question), "%s%s%s%s%s%s%s%s\n", verb, lun ? " lun " : "",
+                 lun ? lun : "", force ? " force" : "", read_only ? " read-only" : "",
+                 take_over ? " take-over" : "", url ? " " : "", url ? url : "");
     if (length < 0 || (size_t)length >= sizeof(question))
         return cli_fail(argv[0], CLI_WRONG, "the address is too long");
     return request(argv[0], name, question);

@@ -203,6 +203,8 @@ static int plug(struct child *child, bool plugged, uint32_t ticket, char text[DR
     if (child->plug_ticket)
         answer_later(child, child->plug_ticket, 1, "there was another request in the meantime");
     child->plug_ticket = ticket;
+    for (unsigned i = 0; plugged && i < child->count; i++)
+        drive_unplugged(child->drives[i], false);
     privsep_init(&msg, PRIVSEP_PLUG);
     msg.number = plugged;
     send_parent(child, &msg);
@@ -336,6 +338,8 @@ static void bound(struct child *child, const struct privsep_msg *msg)
     child->bound = msg->number == PRIVSEP_IS_BOUND;
     child->unplugged = msg->number == PRIVSEP_UNPLUGGED;
     memcpy(child->bind_fault, msg->text[0], sizeof child->bind_fault);
+    for (unsigned i = 0; i < child->count; i++)
+        drive_unplugged(child->drives[i], child->unplugged);
     child->last_print = 0; /* the service manager hears of a fault, too */
     child->last_sentence[0] = 0;
     plug_answered(child);
@@ -651,8 +655,10 @@ int child_main(const struct child_start *start)
     int rc = set_up(child, start);
     if (rc < 0)
         return rc == -ECANCELED ? CHILD_EXIT_STOPPED : CHILD_EXIT_BROKEN;
-    for (unsigned i = 0; i < child->count; i++)
+    for (unsigned i = 0; i < child->count; i++) {
+        drive_unplugged(child->drives[i], child->unplugged);
         drive_start(child->drives[i]);
+    }
     drive_is_settled(child); /* early, or with empty drives only */
     rc = loop_run(&child->loop);
     if (rc < 0) {

@@ -47,6 +47,7 @@ struct key {
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const short_ins[] = {"packet", "halt", NULL};
+static const char *const accesses[] = {"shared", "exclusive", NULL};
 static const char *const reinserts[] = {"on-demand", "never", "after", NULL};
 
 static bool all_of(const char *s, const char *set)
@@ -148,6 +149,10 @@ static const struct key lun_keys[] = {
      .step = 1, .allowed = "1 to 86400 (seconds)"},
     {"give_up_after", KEY_NUMBER, AT(struct config_lun, give_up_after_s), .min = 0, .max = 86400,
      .step = 1, .allowed = "0 (never) to 86400 (seconds)"},
+    {"cdrom", KEY_BOOL, AT(struct config_lun, cdrom), .allowed = "true or false"},
+    {"continuity", KEY_BOOL, AT(struct config_lun, continuity), .allowed = "true or false"},
+    {"access", KEY_WORD, AT(struct config_lun, access), .words = accesses,
+     .allowed = "\"shared\" or \"exclusive\""},
     {"ephemeral", KEY_CHOICE, AT(struct config_lun, ephemeral), .allowed = "true or false"},
     {NULL, .allowed = NULL},
 };
@@ -371,6 +376,7 @@ static bool read_value(const struct reader *r, const config_setting_t *s, const 
 }
 
 _Static_assert(sizeof(enum lun_log_level) == sizeof(unsigned), "KEY_WORD writes an unsigned");
+_Static_assert(sizeof(enum config_access) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum medium_reinsert) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum bot_short_in) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 
@@ -557,10 +563,20 @@ void daemon_config_init(struct daemon_config *config)
     snprintf(config->name, sizeof(config->name), "lunstick");
     snprintf(config->scheme_path, sizeof(config->scheme_path), CONFIG_SCHEME);
     snprintf(config->user, sizeof(config->user), "lunstick");
-    config->lun_defaults.removable = true;
+    config->lun_defaults.removable = config->lun_defaults.continuity = true;
     config->lun_defaults.reinsert_after_s = 10;
     config->log_level = LUN_LOG_INFO;
     config->short_in = BOT_SHORT_IN_PACKET;
+}
+
+/* Half of the board's hash; 0 would be none. */
+uint64_t config_reservation_key(const struct daemon_config *config)
+{
+    char digits[17];
+
+    snprintf(digits, sizeof(digits), "%.16s", config->board);
+    uint64_t key = strtoull(digits, NULL, 16);
+    return key ? key : 1;
 }
 
 /* At scsipub.com every login without a user makes an overlay that the log-out
@@ -590,6 +606,8 @@ bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTE
     }
     for (unsigned i = 0; i < config->lun_count; i++) {
         struct config_lun *lun = &config->luns[i];
+        lun->removable = lun->removable || lun->cdrom;
+        lun->read_only = lun->read_only || lun->cdrom;
         if (config->early && !lun->removable) {
             snprintf(why, CONFIG_WHY_BYTES,
                      "early shows an empty drive at first, which a fixed disk cannot be; set "

@@ -22,6 +22,9 @@
 /* A truth value that, if it is not given, follows from the rest. */
 enum config_choice { CONFIG_BY_ITSELF, CONFIG_NO, CONFIG_YES };
 
+/* Who may use the disk beside us. */
+enum config_access { CONFIG_SHARED, CONFIG_EXCLUSIVE };
+
 /* One disk. */
 struct config_lun {
     struct address address;
@@ -35,6 +38,9 @@ struct config_lun {
     uint32_t reinsert_after_s;                  /* MEDIUM_REINSERT_AFTER */
     uint32_t give_up_after_s;                   /* away for so long: no medium; 0: never */
     enum config_choice ephemeral;               /* config_ephemeral() */
+    bool cdrom;                                 /* read-only and removable, too */
+    bool continuity;                            /* proved after each login; true if not given */
+    enum config_access access;
 };
 
 struct daemon_config {
@@ -44,6 +50,7 @@ struct daemon_config {
     char udc[64];                    /* empty: the first that is free */
     bool once;                       /* a transient fault at start ends the daemon */
     bool early;                      /* plugged in before a disk is there, as an empty drive */
+    bool take_over;                  /* exclusive access, from whoever has it at start */
     struct config_lun luns[BOT_LUNS_MAX];
     unsigned lun_count;             /* 1 to BOT_LUNS_MAX */
     struct config_lun lun_defaults; /* what `luns` do not say themselves; a lone `url` */
@@ -82,6 +89,9 @@ bool daemon_config_read_text(struct daemon_config *config, const char *text, con
 /* Fills in what is derived (run_dir, board, initiator name, serial) and checks
  * what only the whole can tell: that there is a LUN, that each has an address. */
 bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES]);
+
+/* The key of exclusive access: this board's. */
+uint64_t config_reservation_key(const struct daemon_config *config);
 
 /* The target makes a fresh disk at each login: as given, or because it is known
  * to do so. */

@@ -13,6 +13,8 @@
 #define REFUSED_RETRY_MS      5000
 /* So long a user waits for the disk that shall come in. */
 #define INSERT_ANSWER_MS 10000
+/* So long a target may take to let go of a reservation. */
+#define RELEASE_MS 1000
 
 enum exchange { IN_USE, ASKED, GRANTED, LEAVING };
 
@@ -28,9 +30,14 @@ struct drive {
     /* Another disk. */
     enum exchange exchange;
     struct slot next;
+    bool next_take_over;
     bool put_back;         /* the old disk, if it is refused */
     uint32_t ticket;       /* of who waits for a disk to come in; 0: nobody */
     uint64_t answer_by_us; /* and until when */
+
+    bool stopping;
+    uint64_t leave_by_us; /* the session ends then, also with the reservation; LOOP_NEVER */
+    bool unplugged;       /* no host: nobody needs the disk for himself */
 
     bool accepted;     /* a disk was accepted once */
     bool patient;      /* the target was away before it answered, or the host knew it: go on */
@@ -202,6 +209,7 @@ static struct lun *make_lun(struct drive *d)
 {
     const struct daemon_config *config = d->config.config;
     const struct config_lun *lun = &d->slot.lun;
+    bool exclusive = lun->access == CONFIG_EXCLUSIVE;
     const struct lun_config lc = {
         .backend = session_backend(d->session),
         .deferred = d->config.deferred,
@@ -221,6 +229,10 @@ static struct lun *make_lun(struct drive *d)
         .reinsert_after_ms = lun->reinsert_after_s * 1000,
         .give_up_after_ms = lun->give_up_after_s * 1000,
         .ephemeral = ephemeral(d),
+        .cdrom = lun->cdrom,
+        .continuity_off = !lun->continuity,
+        .reservation_key = exclusive ? config_reservation_key(config) : 0,
+        .take_over = config->take_over && !d->config.host_knew,
     };
 
     return lun_create(&lc);
@@ -236,7 +248,7 @@ struct drive *drive_create(const struct drive_config *config)
     d->slot = *config->slot;
     d->configured = &config->config->luns[config->number];
     d->patient = config->host_knew;
-    d->retry_us = d->answer_by_us = LOOP_NEVER;
+    d->retry_us = d->answer_by_us = d->leave_by_us = LOOP_NEVER;
     d->watch = (struct loop_watch){.fd = -1, .ready = session_ready, .ctx = d};
     d->secrets = secrets_room(2);
     if (!d->secrets)
@@ -264,17 +276,35 @@ void drive_start(struct drive *d)
     session_start(d->session);
 }
 
+/* Nothing comes from the host any more; the session may log out. */
+static void released(void *ctx)
+{
+    struct drive *d = ctx;
+
+    if (d->leave_by_us != LOOP_NEVER)
+        session_stop(d->session);
+    d->leave_by_us = LOOP_NEVER;
+}
+
+/* The session ends once the disk is free for others. */
+static void leave(struct drive *d)
+{
+    d->retry_us = LOOP_NEVER;
+    d->leave_by_us = loop_now_us() + RELEASE_MS * 1000ULL;
+    lun_release_access(d->lun, released, d);
+}
+
 void drive_stop(struct drive *d)
 {
+    d->stopping = true;
     d->exchange = IN_USE;
-    d->retry_us = LOOP_NEVER;
     answer(d, 1, "the daemon is stopping");
-    session_stop(d->session);
+    leave(d);
 }
 
 bool drive_stopped(const struct drive *d)
 {
-    return session_stopped(d->session);
+    return d->stopping && session_stopped(d->session);
 }
 
 bool drive_settled(const struct drive *d)
@@ -285,6 +315,19 @@ bool drive_settled(const struct drive *d)
 void drive_replugged(struct drive *d)
 {
     lun_replugged(d->lun);
+}
+
+void drive_unplugged(struct drive *d, bool unplugged)
+{
+    if (unplugged == d->unplugged || d->stopping)
+        return;
+    d->unplugged = unplugged;
+    if (d->exchange == LEAVING)
+        return; /* given back anyway */
+    if (unplugged)
+        lun_release_access(d->lun, released, d);
+    else
+        lun_claim_access(d->lun);
 }
 
 /* ---- the user's wishes ---- */
@@ -349,6 +392,8 @@ static int insert(struct drive *d, const struct request *request, uint32_t ticke
 {
     char disk[400];
 
+    if (request->take_over)
+        return say(text, 2, "--take-over goes with the URL of another disk");
     if (lun_medium(d->lun) == MEDIUM_IN)
         return say(text, 1,
                    "there is a disk in it already; lunstick eject takes it out, lunstick insert "
@@ -377,6 +422,7 @@ static int insert_other(struct drive *d, const struct request *request, uint32_t
     enum medium medium = lun_medium(d->lun);
     if (lun_eject(d->lun, request->force) == -EBUSY)
         return say_busy(text);
+    d->next_take_over = request->take_over;
     d->put_back = medium != MEDIUM_OUT_USER && medium != MEDIUM_OUT_HOST;
     d->exchange = ASKED;
     tell_parent(d, PRIVSEP_INSERT, request->read_only, request->url);
@@ -419,8 +465,7 @@ void drive_secrets(struct drive *d, const struct lun_secrets *secrets)
         return;
     d->secrets[1] = *secrets;
     d->exchange = LEAVING;
-    d->retry_us = LOOP_NEVER;
-    session_stop(d->session);
+    leave(d);
 }
 
 /* The old session is gone and has given everything back. */
@@ -441,7 +486,12 @@ static void exchange_session(struct drive *d)
         d->config.end(d->config.ctx, CHILD_EXIT_BROKEN);
         return;
     }
-    lun_retarget(d->lun, session_backend(d->session), ephemeral(d));
+    const struct lun_target target = {.backend = session_backend(d->session),
+                                      .ephemeral = ephemeral(d),
+                                      .take_over = d->next_take_over};
+    lun_retarget(d->lun, &target);
+    if (!d->unplugged)
+        lun_claim_access(d->lun);
     lun_write_protect(d->lun, d->slot.lun.read_only);
     if (!d->slot.ejected)
         (void)lun_insert(d->lun);
@@ -489,7 +539,7 @@ uint64_t drive_prepare(struct drive *d)
     answer_insert(d);
     d->watch.fd = session_fd(d->session);
     d->watch.events = session_poll_events(d->session);
-    uint64_t next_us = loop_earlier(d->retry_us, d->answer_by_us);
+    uint64_t next_us = loop_earlier(d->retry_us, loop_earlier(d->answer_by_us, d->leave_by_us));
     next_us = loop_earlier(next_us, session_next_timeout_us(d->session));
     return loop_earlier(next_us, lun_next_timeout_us(d->lun));
 }
@@ -502,6 +552,8 @@ void drive_run_timeouts(struct drive *d)
         session_run_timeouts(d->session);
     if (lun_next_timeout_us(d->lun) <= now_us)
         lun_run_timeouts(d->lun);
+    if (d->leave_by_us <= now_us)
+        released(d);
     if (d->retry_us <= now_us) {
         d->retry_us = LOOP_NEVER;
         session_start(d->session);
@@ -525,5 +577,7 @@ void drive_view(const struct drive *d, struct status_lun *view)
         .reinsert = d->slot.lun.reinsert,
         .read_only = d->slot.lun.read_only,
         .removable = d->slot.lun.removable,
+        .cdrom = d->slot.lun.cdrom,
+        .exclusive = d->slot.lun.access == CONFIG_EXCLUSIVE,
     };
 }

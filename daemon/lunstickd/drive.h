@@ -46,7 +46,7 @@ struct drive_config {
 struct drive *drive_create(const struct drive_config *config);
 struct lun *drive_lun(const struct drive *d);
 void drive_start(struct drive *d);
-/* Logs out; from then on nothing else happens to it. */
+/* Gives the disk back and logs out; from then on nothing else happens to it. */
 void drive_stop(struct drive *d);
 bool drive_stopped(const struct drive *d);
 
@@ -54,6 +54,8 @@ bool drive_stopped(const struct drive *d);
 bool drive_settled(const struct drive *d);
 /* The cable was out for a while, and is in again. */
 void drive_replugged(struct drive *d);
+/* By the user: meanwhile others may have the disk. Plugged in again: before that. */
+void drive_unplugged(struct drive *d, bool unplugged);
 
 /* Eject or insert. The exit status of the user's command, with a sentence for
  * it in `text`; or REQUEST_LATER: answer() follows. */

@@ -11,6 +11,7 @@ static const char help[] =
     "\n"
     "  --udc NAME          the USB device controller (default: the first that is free)\n"
     "  --ro                the host may not write\n"
+    "  --take-over         take the disk from whoever has it reserved (access = \"exclusive\")\n"
     "  --once              end when the target cannot be had at start, or when the part that\n"
     "                      serves the disk dies (default: wait for the one, start the other)\n"
     "  --config FILE       read FILE (default: " CONFIG_DIR "/NAME.conf, if there is one)\n"
@@ -29,6 +30,7 @@ static const char help[] =
 enum {
     OPT_UDC = 256,
     OPT_RO,
+    OPT_TAKE_OVER,
     OPT_ONCE,
     OPT_CONFIG,
     OPT_NAME,
@@ -43,6 +45,7 @@ enum {
 static const struct option long_options[] = {
     {"udc", required_argument, NULL, OPT_UDC},
     {"ro", no_argument, NULL, OPT_RO},
+    {"take-over", no_argument, NULL, OPT_TAKE_OVER},
     {"once", no_argument, NULL, OPT_ONCE},
     {"config", required_argument, NULL, OPT_CONFIG},
     {"name", required_argument, NULL, OPT_NAME},
@@ -60,7 +63,7 @@ static const struct option long_options[] = {
 /* The command line as it was given; NULL or false: not given. */
 struct given {
     const char *udc, *config, *name, *secret_file, *scheme, *log_level, *url;
-    bool ro, once, header_digest;
+    bool ro, take_over, once, header_digest;
 };
 
 /* Where messages go, and whose they are. */
@@ -118,6 +121,9 @@ static void take(struct given *g, int code)
         break;
     case OPT_RO:
         g->ro = true;
+        break;
+    case OPT_TAKE_OVER:
+        g->take_over = true;
         break;
     case OPT_ONCE:
         g->once = true;
@@ -227,6 +233,7 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
                                    const struct said *err)
 {
     config->once = config->once || g->once;
+    config->take_over = g->take_over;
     if (g->name) /* again: a file may have a name of its own */
         memcpy(config->name, g->name, strlen(g->name) + 1);
     if (g->udc && put(config->udc, sizeof(config->udc), g->udc, "--udc", err) != OPTIONS_RUN)

@@ -9,10 +9,11 @@
 static const struct verb {
     const char *name;
     enum request_verb verb;
-    const char *words; /* that may follow: j json, l lun N, f force, r read-only, u URL */
+    const char *words; /* that may follow: j json, l lun N, f force, r read-only,
+                        * t take-over, u URL */
 } verbs[] = {
-    {"status", REQUEST_STATUS, "j"},    {"eject", REQUEST_EJECT, "lf"},
-    {"insert", REQUEST_INSERT, "lfru"}, {"plug", REQUEST_PLUG, ""},
+    {"status", REQUEST_STATUS, "j"},     {"eject", REQUEST_EJECT, "lf"},
+    {"insert", REQUEST_INSERT, "lfrtu"}, {"plug", REQUEST_PLUG, ""},
     {"unplug", REQUEST_UNPLUG, ""},
 };
 
@@ -46,6 +47,8 @@ static bool take_word(struct request *request, const char *word, char **rest)
         request->force = true;
     else if (strcmp(word, "read-only") == 0)
         request->read_only = true;
+    else if (strcmp(word, "take-over") == 0)
+        request->take_over = true;
     else if (strcmp(word, "lun") == 0)
         return (request->lun = lun_number(strtok_r(NULL, " ", rest))) >= 0;
     else if (request->url)
@@ -57,7 +60,7 @@ static bool take_word(struct request *request, const char *word, char **rest)
 
 static char letter_of(const char *word)
 {
-    static const char *const words[] = {"json", "lun", "force", "read-only"};
+    static const char *const words[] = {"json", "lun", "force", "read-only", "take-over"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcmp(word, words[i]) == 0)

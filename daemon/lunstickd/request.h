@@ -4,7 +4,7 @@
  *
  *   status | status json
  *   eject [lun N] [force]
- *   insert [lun N] [force] [read-only] [URL]
+ *   insert [lun N] [force] [read-only] [take-over] [URL]
  *   plug | unplug
  *
  * The answer to `status` is the status; to the others it is one line, the exit
@@ -32,6 +32,7 @@ struct request {
     bool json;       /* status */
     bool force;      /* eject, insert: although the host uses the disk */
     bool read_only;  /* insert */
+    bool take_over;  /* insert: exclusive access, from whoever has it */
     const char *url; /* insert, into the line; NULL: none */
 };
 

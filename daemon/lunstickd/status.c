@@ -315,6 +315,10 @@ static void put_disk(struct text *t, const struct status_lun *l)
     put(t, ", %" PRIu64 " blocks of %" PRIu32 " bytes%s%s, write cache %s\n", d->blocks,
         d->block_bytes, disk_read_only(l) ? ", read-only" : "", l->removable ? ", removable" : "",
         write_cache(d) ? "on" : "off");
+    put(t, "%s%s", l->cdrom ? "  shown as   a CD-ROM\n" : "",
+        !l->exclusive         ? ""
+        : l->lun->access_held ? "  access     ours alone\n"
+                              : "  access     not ours alone now\n");
 }
 
 static void put_lun(struct text *t, const struct status_view *v, const struct status_lun *l)
@@ -531,6 +535,8 @@ static void json_io(struct text *t, const struct lun_stats *n)
     json_number(t, "orphans", n->orphans);
     json_number(t, "adopted", n->adopted);
     json_number(t, "outstanding", n->outstanding);
+    json_number(t, "proofs", n->proofs);
+    json_number(t, "disproofs", n->disproofs);
     json_number(t, "latency_us_mean", n->commands ? n->latency_us_sum / n->commands : 0);
     json_number(t, "latency_us_max", n->latency_us_max);
     json_open(t, "last_streamed_read", '{');
@@ -558,6 +564,9 @@ static void json_lun(struct text *t, const struct status_view *v, const struct s
     json_bool(t, "read_only", l->read_only);
     json_bool(t, "removable", l->removable);
     json_string(t, "medium", medium_name(l->medium));
+    json_bool(t, "cdrom", l->cdrom);
+    json_bool(t, "exclusive", l->exclusive);
+    json_bool(t, "access_held", l->lun->access_held);
     json_session(t, v, l->session);
     json_disk(t, l);
     json_io(t, l->lun);

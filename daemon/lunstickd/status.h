@@ -25,6 +25,8 @@ struct status_lun {
     enum medium_reinsert reinsert;
     bool read_only; /* by configuration, or by the user */
     bool removable;
+    bool cdrom;
+    bool exclusive; /* wanted; whether it is so, the logical unit knows */
 };
 
 struct status_view {
@@ -67,7 +69,8 @@ size_t status_text(const struct status_view *view, char *buf, size_t size);
  *   usb: { udc bound serial speed suspended state fault cbws invalid_cbws
  *          resets enables phase_errors in_bytes out_bytes stale
  *          last_in_buf last_out_buf plugged host }
- *   luns: [ { url portal iqn lun read_only removable medium
+ *   luns: [ { url portal iqn lun read_only removable medium cdrom exclusive
+ *     access_held
  *     session: { state since_ms logins reconnects losses keepalive_rtt_us
  *                outstanding header_digest authenticated
  *                target_authenticated max_send_bytes first_burst_bytes
@@ -77,6 +80,7 @@ size_t status_text(const struct status_view *view, char *buf, size_t size);
  *     io: { commands local_answers passed_through read_bytes written_bytes
  *           check_conditions answered_late retried orphans adopted outstanding
  *           latency_us_mean latency_us_max
+ *           proofs disproofs
  *           last_streamed_read: { bytes first_to_host_us last_segment_us }
  *           last_streamed_write: { bytes first_to_target_us last_from_host_us } } } ]
  *

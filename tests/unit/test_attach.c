@@ -545,7 +545,7 @@ static void another_target_is_not_held_to_what_the_first_took(void **state)
     memset(&other, 0xa5, sizeof(other));
     ram_init_on(&other, &b.deferred, copy);
     assert_int_equal(lun_eject(b.lun, true), 0);
-    lun_retarget(b.lun, &other.backend, false);
+    lun_retarget(b.lun, &(struct lun_target){.backend = &other.backend});
     assert_null(lun_disk(b.lun));
     ram_up(&other);
     for (unsigned i = 0; i < 100; i++) {
@@ -700,6 +700,22 @@ static void a_disk_is_taken_over_where_that_is_wanted(void **state)
     assert_int_equal(b.ram.pr_holder, RAM_PR_OURS);
     assert_true(b.ram.pr_other_key == 0);
     assert_int_equal(warnings, 1);
+}
+
+static void another_target_is_taken_over_if_that_is_wanted_for_it(void **state)
+{
+    (void)state;
+    bench_up(&b);
+    for (unsigned wanted = 0; wanted < 2; wanted++) {
+        (void)lun_eject(b.lun, true);
+        ram_lose(&b.ram, "stopped");
+        bench_settle(&b);
+        held_by_another();
+        lun_retarget(b.lun, &(struct lun_target){.backend = &b.ram.backend, .take_over = wanted});
+        bench_up(&b);
+        assert_int_equal(b.ram.rejects, 1);
+        assert_int_equal(b.ram.accepts, 1 + wanted);
+    }
 }
 
 static void a_target_without_preempt_and_abort_preempts(void **state)
@@ -911,6 +927,7 @@ int main(void)
         TEST_WITH(a_holder_that_the_target_does_not_name_is_told_by_its_key, setup_exclusive),
         TEST_WITH(the_name_of_a_holder_is_cut_at_what_is_not_printable, setup_exclusive),
         TEST_WITH(a_disk_is_taken_over_where_that_is_wanted, setup_take_over),
+        TEST_WITH(another_target_is_taken_over_if_that_is_wanted_for_it, setup_take_over),
         TEST_WITH(a_target_without_preempt_and_abort_preempts, setup_take_over),
         TEST_WITH(a_disk_that_was_taken_from_us_is_not_taken_back, setup_take_over),
         TEST_WITH(a_reservation_that_is_taken_in_the_session_ends_it, setup_exclusive),

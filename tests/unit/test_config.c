@@ -55,10 +55,11 @@ static void one_url_is_enough(void **state)
 /* The lines `//key = value;` of the example that stand for defaults. */
 static void the_example_shows_the_defaults(void **state)
 {
-    static const char *const keys[] = {"read_only", "removable",        "header_digest", "once",
-                                       "log_level", "short_in",         "user",          "scheme",
-                                       "name",      "answer_within_ms", "host",          "early",
-                                       "reinsert",  "reinsert_after",   "give_up_after"};
+    static const char *const keys[] = {
+        "read_only",  "removable", "header_digest", "once",           "log_level",
+        "short_in",   "user",      "scheme",        "name",           "answer_within_ms",
+        "host",       "early",     "reinsert",      "reinsert_after", "cdrom",
+        "continuity", "access",    "give_up_after"};
     static struct daemon_config defaults;
     char line[256];
     unsigned seen = 0;
@@ -94,6 +95,7 @@ static void every_key_arrives_in_its_place(void **state)
               "short_in = \"halt\"; early = true; host = \"linux\";\n"
               "url = \"" URL "\"; read_only = true; removable = true;\n"
               "reinsert = \"after\"; reinsert_after = 7; give_up_after = 90; ephemeral = true;\n"
+              "cdrom = true; continuity = false; access = \"exclusive\";\n"
               "header_digest = true; secret_file = \"/s\"; target_user = \"t\";\n"
               "target_secret_file = \"/t\";\n"));
     assert_true(daemon_config_finish(&config, why));
@@ -120,6 +122,9 @@ static void every_key_arrives_in_its_place(void **state)
     assert_int_equal(config.luns[0].reinsert_after_s, 7);
     assert_int_equal(config.luns[0].give_up_after_s, 90);
     assert_int_equal(config.luns[0].ephemeral, CONFIG_YES);
+    assert_true(config.luns[0].cdrom);
+    assert_false(config.luns[0].continuity);
+    assert_int_equal(config.luns[0].access, CONFIG_EXCLUSIVE);
     assert_true(config.luns[0].header_digest);
     assert_string_equal(config.luns[0].secret_file, "/s");
     assert_string_equal(config.luns[0].target_user, "t");
@@ -264,6 +269,23 @@ static void anonymous_targets_of_scsipub_are_ephemeral(void **state)
     assert_false(config_ephemeral(&config.luns[2]));
     assert_true(config_ephemeral(&config.luns[3]));
     assert_false(config_ephemeral(&config.luns[4]));
+}
+
+static void a_cdrom_is_removable_and_read_only(void **state)
+{
+    (void)state;
+    assert_true(reads("url = \"" URL "\"; cdrom = true; removable = false; early = true;\n"));
+    assert_true(daemon_config_finish(&config, why));
+    assert_true(config.luns[0].removable && config.luns[0].read_only);
+}
+
+static void the_reservation_key_is_the_boards(void **state)
+{
+    (void)state;
+    memcpy(config.board, "0123456789abcdefffffffffffffffff", sizeof(config.board));
+    assert_int_equal(config_reservation_key(&config), 0x0123456789abcdef);
+    memset(config.board, '0', sizeof(config.board) - 1);
+    assert_int_equal(config_reservation_key(&config), 1); /* 0 is no key */
 }
 
 static void a_fixed_disk_cannot_be_early(void **state)
@@ -628,6 +650,8 @@ int main(void)
         cmocka_unit_test_setup(malformed_url_is_refused_with_its_reason, fresh),
         cmocka_unit_test_setup(host_is_a_row_of_the_table_or_auto, fresh),
         cmocka_unit_test_setup(anonymous_targets_of_scsipub_are_ephemeral, fresh),
+        cmocka_unit_test_setup(a_cdrom_is_removable_and_read_only, fresh),
+        cmocka_unit_test_setup(the_reservation_key_is_the_boards, fresh),
         cmocka_unit_test_setup(a_fixed_disk_cannot_be_early, fresh),
         cmocka_unit_test_setup(url_and_luns_exclude_each_other, fresh),
         cmocka_unit_test_setup(lun_without_url_is_refused, fresh),

@@ -340,7 +340,7 @@ static void another_target_is_another_medium(void **state)
     bench_settle(&b);
     ram_free(&b.ram);
     b.ram = other;
-    lun_retarget(b.lun, &b.ram.backend, false);
+    lun_retarget(b.lun, &(struct lun_target){.backend = &b.ram.backend});
     assert_null(lun_disk(b.lun));
     bench_up(&b);
     no_data_gives(tur, sense_medium_changed);
@@ -362,7 +362,7 @@ static void the_host_is_told_of_another_target_in_any_case(void **state)
     bench_settle(&b);
     ram_free(&b.ram);
     b.ram = other;
-    lun_retarget(b.lun, &b.ram.backend, false);
+    lun_retarget(b.lun, &(struct lun_target){.backend = &b.ram.backend});
     assert_int_equal(lun_insert(b.lun), -ENOTCONN);
     bench_up(&b);
     no_data_gives(tur, sense_medium_changed);

@@ -53,6 +53,8 @@ static void address_alone_is_enough(void **state)
     assert_int_equal(config.lun_count, 1);
     assert_string_equal(config.luns[0].address.user, "me");
     assert_true(config.luns[0].removable);
+    assert_true(config.luns[0].continuity);
+    assert_false(config.take_over);
     assert_string_equal(config.udc, "");
     assert_string_equal(config.scheme_path, CONFIG_SCHEME);
 }
@@ -60,13 +62,14 @@ static void address_alone_is_enough(void **state)
 static void every_option_arrives_in_its_place(void **state)
 {
     (void)state;
-    assert_int_equal(run("--udc", "dummy_udc.0", "--ro", URL, "--once", "--name=n1",
+    assert_int_equal(run("--udc", "dummy_udc.0", "--ro", URL, "--once", "--take-over", "--name=n1",
                          "--secret-file", "s", "--header-digest", "--scheme", "d.scheme",
                          "--log-level", "debug"),
                      OPTIONS_RUN);
     assert_string_equal(config.udc, "dummy_udc.0");
     assert_true(config.luns[0].read_only);
     assert_true(config.once);
+    assert_true(config.take_over);
     assert_string_equal(config.name, "n1");
     assert_string_equal(config.run_dir, "/run/lunstick/n1");
     assert_string_equal(config.luns[0].secret_file, "s");

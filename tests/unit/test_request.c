@@ -71,8 +71,8 @@ static void words_behind_a_verb_arrive_in_their_place(void **state)
     assert_true(parses("eject lun 15 force"));
     assert_true(request.force);
     assert_int_equal(request.lun, 15);
-    assert_true(parses("insert lun 0 force read-only iscsi://h/iqn.x:y/1"));
-    assert_true(request.force && request.read_only);
+    assert_true(parses("insert lun 0 force read-only take-over iscsi://h/iqn.x:y/1"));
+    assert_true(request.force && request.read_only && request.take_over);
     assert_int_equal(request.lun, 0);
     assert_string_equal(request.url, "iscsi://h/iqn.x:y/1");
 }

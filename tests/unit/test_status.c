@@ -276,6 +276,25 @@ static void json_tells_where_the_medium_is(void **state)
     assert_non_null(strstr(buf, "\"plugged\":true"));
 }
 
+static void kind_and_access_of_a_disk_are_told(void **state)
+{
+    (void)state;
+    assert_json(json());
+    assert_non_null(strstr(buf, "\"cdrom\":false,\"exclusive\":false,\"access_held\":false"));
+    status_text(&view, buf, sizeof(buf));
+    assert_null(strstr(buf, "access"));
+    view.luns[0].cdrom = view.luns[0].exclusive = true;
+    status_text(&view, buf, sizeof(buf));
+    assert_non_null(strstr(buf, "\n  shown as   a CD-ROM\n  access     not ours alone now\n"));
+    lun.access_held = true;
+    lun.proofs = 5;
+    status_text(&view, buf, sizeof(buf));
+    assert_non_null(strstr(buf, "\n  access     ours alone\n"));
+    assert_json(json());
+    assert_non_null(strstr(buf, "\"cdrom\":true,\"exclusive\":true,\"access_held\":true"));
+    assert_non_null(strstr(buf, "\"proofs\":5,\"disproofs\":0,"));
+}
+
 /* ---- JSON ---- */
 
 static void json_has_the_numbers_of_the_modules(void **state)
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup(an_empty_drive_says_why_and_what_fills_it, fresh),
         cmocka_unit_test_setup(unplugged_is_said_before_all_else, fresh),
         cmocka_unit_test_setup(json_tells_where_the_medium_is, fresh),
+        cmocka_unit_test_setup(kind_and_access_of_a_disk_are_told, fresh),
         cmocka_unit_test_setup(json_has_the_numbers_of_the_modules, fresh),
         cmocka_unit_test_setup(json_escapes_what_a_target_may_send, fresh),
         cmocka_unit_test_setup(json_of_a_daemon_that_just_started_is_whole, fresh),
