@@ -15,6 +15,8 @@
  *   - commands that overlap and write are never at the target together, orphans
  *     included;
  *   - without a medium nothing is read or written;
+ *   - a disk that holds what it took is not called another one's copy, unless nothing
+ *     of it can be read; it is ours at the end, whoever had it in between;
  *   - every command is completed once, and in time if the host does its part;
  *   - at the end an honest host is served, and all slices are home.
  */
@@ -81,6 +83,9 @@ static struct fuzz {
     char serial[16];
     uint32_t accepted_disk, known_disk;
     bool told_no_medium;
+    bool exclusive;
+    bool cannot_read; /* a failure was planned that a proof cannot get past */
+    unsigned releases, released;
     uint32_t versions;
     uint32_t acknowledged[BLOCKS], issued[BLOCKS];
 } f;
@@ -162,6 +167,8 @@ static struct span span_of(const struct backend_cmd *cmd)
     uint64_t end = op.lba > UINT64_MAX - op.blocks ? UINT64_MAX : op.lba + op.blocks;
     if (op.flush)
         return (struct span){0, UINT64_MAX, false};
+    if (cmd->cdb[0] == OP_PERSISTENT_RESERVE_OUT) /* of the bridge's own, it comes at any time */
+        return (struct span){0, 0, false};
     if (op.plain || (op.read_only && op.ranged))
         return (struct span){op.lba, end, op.writes};
     return (struct span){0, op.read_only ? 0 : UINT64_MAX, !op.read_only};
@@ -468,6 +475,7 @@ static void plan_failure(uint8_t how)
         ram->fail_number = number;
         ram->fail_last = number + (how & 0x80 ? 40 : 0);
         ram->fail_sense = senses[take() % 6];
+        f.cannot_read = f.cannot_read || ram->fail_sense.key == SENSE_MEDIUM_ERROR;
         ram->fail_status = statuses[how / 8 % 5];
         /* It is not executed, which a current RECOVERED ERROR would deny. */
         ram->fail_deferred = ram->fail_sense.key == SENSE_RECOVERED_ERROR;
@@ -528,32 +536,78 @@ static void open_lun(void)
         .removable = how & 4,
         .read_only = (how & 0x18) == 0x18,
     };
+    f.exclusive = how & 0x10;
+    config.reservation_key = f.exclusive ? 0x4c554e : 0;
+    config.take_over = how & 8;
+    f.ram.pr = !(how & 0x20);
+    f.ram.pr_abort = how & 1;
+    f.ram.pr_forgets = how & 2;
     f.lun = lun_create(&config);
     CHECK(f.lun);
     if (how & 0x80)
         return;
     ram_up(&f.ram);
-    for (unsigned i = 0; i < 12; i++) {
+    for (unsigned i = 0; i < 20; i++) {
         ram_turn(&f.ram);
         settle();
     }
 }
 
+static void note_release(void *ctx)
+{
+    (void)ctx;
+    f.released++;
+    CHECK(f.released <= f.releases);
+}
+
+static const struct sense_code preempted = {SENSE_UNIT_ATTENTION, 0x2a, 0x03};
+
+/* Another initiator takes the disk, or gives it back. */
+static void other_takes(bool takes)
+{
+    if (!takes && f.ram.pr_holder != RAM_PR_OTHERS)
+        return;
+    f.ram.pr_other_key = takes ? 0x7468656d : 0;
+    f.ram.pr_holder = takes ? RAM_PR_OTHERS : RAM_PR_FREE;
+    if (takes && f.ram.pr_key != 0)
+        f.ram.pending_attention = preempted;
+    f.ram.pr_key = 0;
+}
+
+static void release_access(void)
+{
+    if (f.releases != f.released)
+        return;
+    f.releases++;
+    lun_release_access(f.lun, note_release, NULL);
+}
+
 static void rare_event(uint8_t what)
 {
-    switch (what % 6) {
+    switch (what % 10) {
     case 0:
         lun_host_reset(f.lun);
         break;
     case 1:
     case 2:
-        (void)lun_eject(f.lun, what % 6 == 1);
+        (void)lun_eject(f.lun, what % 10 == 1);
         break;
     case 3:
         (void)lun_insert(f.lun);
         break;
     case 4:
         lun_replugged(f.lun);
+        break;
+    case 5:
+        release_access();
+        break;
+    case 6:
+        lun_claim_access(f.lun);
+        break;
+    case 7:
+    case 8:
+        if (f.exclusive)
+            other_takes(what % 10 == 7);
         break;
     default: /* the other unit on the cable is in use */
         f.cable.used_us[1] = now_us;
@@ -665,10 +719,13 @@ static void make_good(void)
 {
     f.ram.hold_from = f.ram.fail_number = f.ram.short_number = 0;
     f.ram.over_number = f.ram.recover_number = 0;
-    f.ram.pending_attention = sense_none;
+    f.ram.pending_attention =
+        f.exclusive && f.ram.pr && f.ram.pr_holder != RAM_PR_OURS ? preempted : sense_none;
     f.ram.room = RAM_QUEUE;
     f.ram.refused = true; /* more() for those who were refused */
     hold_slices(0);
+    other_takes(false);
+    lun_claim_access(f.lun);
     (void)lun_insert(f.lun);
 }
 
@@ -709,6 +766,10 @@ static void finish(void)
     settle();
     CHECK(lun_next_timeout_us(f.lun) == UINT64_MAX);
     CHECK(lun_stats(f.lun)->outstanding == 0 && f.ram.outstanding == 0);
+    CHECK(lun_stats(f.lun)->disproofs == 0 || f.cannot_read);
+    CHECK(lun_stats(f.lun)->access_held == (f.exclusive && f.ram.pr));
+    CHECK(f.ram.pr_holder == (f.exclusive && f.ram.pr ? RAM_PR_OURS : RAM_PR_FREE));
+    CHECK(f.releases == f.released);
     CHECK(f.pool.free_count == SLICES);
     ram_lose(&f.ram, "over");
     settle();
