@@ -193,8 +193,9 @@ static bool cmd_agree(struct cmd *cmd)
             cmd->want_bytes = 0;
             return true;
         }
-        cmd->want_bytes = (uint32_t)op->length_bytes;
-        return host_dir == op->dir && op->length_bytes <= host_bytes;
+        /* What goes whole goes as the host declared it: the target judges. */
+        cmd->want_bytes = op->plain ? (uint32_t)op->length_bytes : host_bytes;
+        return host_dir == op->dir && (!op->plain || op->length_bytes <= host_bytes);
     }
     return false;
 }

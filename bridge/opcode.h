@@ -57,7 +57,7 @@ enum op_length {
     OP_LENGTH_NONE,   /* no data */
     OP_LENGTH_BLOCKS, /* a number of logical blocks */
     OP_LENGTH_ALLOC,  /* an allocation length: data-in, at most so many bytes */
-    OP_LENGTH_PARAM,  /* a parameter list length: data-out, exactly so many bytes */
+    OP_LENGTH_PARAM,  /* a parameter list length: data-out, so many bytes */
     OP_LENGTH_HOST,   /* the CDB does not tell (or we do not know): the host's word */
 };
 

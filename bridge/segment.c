@@ -328,6 +328,8 @@ static void segment_good(struct segment *s)
         s->length_bytes = cmd->cut_bytes = cmd->want_bytes = moved;
         if (cmd->op.length == OP_LENGTH_ALLOC) /* the shorter of both holds */
             cmd->pub.outcome.phase_error = false;
+        else if (cmd->op.length != OP_LENGTH_HOST && s->backend.length_bytes < cmd->op.length_bytes)
+            cmd->pub.outcome.phase_error = true; /* BOT case 13 */
     }
     if (cmd->op.plain && !in && lun->disk.block_bytes <= moved)
         continuity_remember(&lun->continuity, s->span.first, s->slice[0], lun->disk.block_bytes);

@@ -197,6 +197,10 @@ static void reserve_out(struct ram_backend *ram, struct backend_cmd *cmd)
 {
     uint8_t list[24];
     uint8_t action = cmd->cdb[1] & 0x1f;
+    if (cmd->length_bytes != sizeof(list)) {
+        scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+        return;
+    }
     copy_out(cmd, list);
     uint64_t key = get_be64(list), action_key = get_be64(list + 8);
     if (action == 5 && !ram->pr_abort) {
@@ -294,6 +298,14 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
     case OP_WRITE_12:
     case OP_WRITE_16:
         copy_out(cmd, ram_block(ram, op.lba));
+        break;
+    case OP_WRITE_SAME_10:
+        if (cmd->length_bytes != RAM_BLOCK_BYTES) {
+            scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+            break;
+        }
+        for (uint64_t i = 0; i < op.blocks; i++)
+            copy_out(cmd, ram_block(ram, op.lba + i));
         break;
     case OP_SYNCHRONIZE_CACHE_10:
     case OP_VERIFY_10:

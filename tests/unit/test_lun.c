@@ -300,6 +300,41 @@ static void host_length_longer_than_the_device_moves_the_devices(void **state)
     assert_int_equal(o.moved_bytes, 4096);
 }
 
+/* WRITE SAME is passed on whole, with the data that the host declared: the target
+ * says whether they are as many as it takes. */
+static void target_judges_the_length_of_a_whole_command(void **state)
+{
+    (void)state;
+    const uint8_t *cdb = rw10(OP_WRITE_SAME_10, 8, 3);
+    memset(data, 0x5a, 1024);
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 1024);
+    assert_sense(&o, sense_invalid_field);
+    assert_false(o.phase_error);
+    assert_int_equal(b.ram.seen[0].length_bytes, 1024);
+    o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 256);
+    assert_sense(&o, sense_invalid_field);
+    assert_false(o.phase_error);
+    assert_int_equal(b.ram.seen[1].length_bytes, 256);
+    o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 512);
+    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+    assert_int_equal(o.moved_bytes, 512);
+    assert_memory_equal(ram_block(&b.ram, 10), data, 512);
+}
+
+/* BOT case 13: the CDB tells of more than the host sent, and the target minds it not. */
+static void whole_command_shorter_than_its_cdb_is_a_phase_error_when_taken(void **state)
+{
+    (void)state;
+    uint8_t cdb[10] = {OP_UNMAP};
+    cdb[8] = 24;
+    struct scsi_outcome o = bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 16);
+    assert_true(o.phase_error);
+    assert_int_equal(b.ram.seen[0].length_bytes, 16);
+    o = bench_run(&b, cdb, 10, SCSI_DIR_IN, data, 24);
+    assert_true(o.phase_error);
+    assert_int_equal(b.ram.seen_count, 1);
+}
+
 /* ---- local answers ---- */
 
 static void local_answers_do_not_reach_the_target(void **state)
@@ -1832,6 +1867,8 @@ int main(void)
         TEST(whole_command_larger_than_the_limit_is_refused),
         TEST(host_length_shorter_than_the_device_is_a_phase_error),
         TEST(opposite_direction_is_a_phase_error),
+        TEST(target_judges_the_length_of_a_whole_command),
+        TEST(whole_command_shorter_than_its_cdb_is_a_phase_error_when_taken),
         TEST(host_length_longer_than_the_device_moves_the_devices),
         TEST(local_answers_do_not_reach_the_target),
         TEST(inquiry_says_removable_and_the_targets_name),
