@@ -33,6 +33,8 @@ struct disk_identity {
     bool dpofua;          /* DPO and FUA are supported */
     bool has_caching_page;
     uint8_t caching_page[20]; /* mode page 08, SBC-3 6.5.5, current values */
+    bool has_control_page;
+    uint8_t control_page[12]; /* mode page 0A, SPC-4 7.5.8, current values */
     bool reserved;            /* PERSISTENT RESERVE IN: somebody holds a reservation */
     bool reservations_known;  /* the target answered that */
 };

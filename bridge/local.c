@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-#define PAGE_CACHING    0x08
-#define PAGE_EXCEPTIONS 0x1c
-#define PAGE_ALL        0x3f
-
 static bool refuse(struct local_reply *reply, struct sense_code sense)
 {
     reply->sense = sense;
@@ -136,26 +132,32 @@ static bool read_format_capacities(const struct local_view *view, struct local_r
     return true;
 }
 
+/* One mode page with the fields of `page`, or zeros if that is NULL. Its length.
+ * PS=0: nothing can be saved through us. */
+static uint32_t mode_page(uint8_t *out, uint8_t code, const uint8_t *page, uint32_t bytes)
+{
+    memset(out, 0, bytes);
+    if (page)
+        memcpy(out, page, bytes);
+    out[0] = code;
+    out[1] = (uint8_t)(bytes - 2);
+    return bytes;
+}
+
 /* Appends the mode pages that `page` asks for behind `at`. */
 static uint32_t mode_pages(const struct local_view *view, uint8_t page, bool changeable,
                            uint8_t *out, uint32_t at)
 {
-    if (page == PAGE_CACHING || page == PAGE_ALL) {
-        uint8_t caching[20] = {PAGE_CACHING, 18};
-        if (view->disk && view->disk->has_caching_page)
-            memcpy(caching, view->disk->caching_page, sizeof(caching));
-        caching[0] = PAGE_CACHING; /* PS=0: nothing can be saved through us */
-        caching[1] = sizeof(caching) - 2;
-        if (changeable)
-            memset(caching + 2, 0, sizeof(caching) - 2);
-        memcpy(out + at, caching, sizeof(caching));
-        at += sizeof(caching);
-    }
-    if (page == PAGE_EXCEPTIONS || page == PAGE_ALL) {
-        static const uint8_t exceptions[12] = {PAGE_EXCEPTIONS, 10};
-        memcpy(out + at, exceptions, sizeof(exceptions));
-        at += sizeof(exceptions);
-    }
+    const struct disk_identity *disk = changeable ? NULL : view->disk;
+    if (page == MODE_PAGE_CACHING || page == MODE_PAGE_ALL)
+        at += mode_page(out + at, MODE_PAGE_CACHING,
+                        disk && disk->has_caching_page ? disk->caching_page : NULL,
+                        sizeof(disk->caching_page));
+    if (page == MODE_PAGE_ALL && view->disk && view->disk->has_control_page)
+        at += mode_page(out + at, MODE_PAGE_CONTROL, disk ? disk->control_page : NULL,
+                        sizeof(disk->control_page));
+    if (page == MODE_PAGE_EXCEPTIONS || page == MODE_PAGE_ALL)
+        at += mode_page(out + at, MODE_PAGE_EXCEPTIONS, NULL, 12);
     return at;
 }
 
@@ -164,7 +166,7 @@ static uint32_t mode_pages(const struct local_view *view, uint8_t page, bool cha
 static bool mode_page_is_ours(const uint8_t *cdb)
 {
     uint8_t page = cdb[2] & 0x3f;
-    return (page == PAGE_CACHING || page == PAGE_EXCEPTIONS || page == PAGE_ALL) &&
+    return (page == MODE_PAGE_CACHING || page == MODE_PAGE_EXCEPTIONS || page == MODE_PAGE_ALL) &&
            (cdb[3] == 0 || cdb[3] == 0xff);
 }
 

@@ -10,8 +10,9 @@
  *   READ CAPACITY(10), (16)   as probed
  *   READ FORMAT CAPACITIES    as probed; without a medium: none, and the maximum
  *   MODE SENSE(6), (10)       pages 08 (as probed), 1C (nothing is reported) and 3F
- *                             (both), write protection, no block descriptors; other
- *                             pages and single subpages are the target's
+ *                             (these and 0A, as probed), write protection, no block
+ *                             descriptors; other pages, 0A alone and single subpages
+ *                             are the target's
  *   TEST UNIT READY           GOOD while there is a medium
  *   PREVENT ALLOW MEDIUM REMOVAL   ALLOW: GOOD; PREVENT: refused, so that
  *                             hosts go on polling

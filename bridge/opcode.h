@@ -46,6 +46,13 @@ enum {
 #define SA_READ_CAPACITY_16 0x10
 #define SA_READ_RESERVATION 0x01 /* of PERSISTENT RESERVE IN */
 
+enum {
+    MODE_PAGE_CACHING = 0x08,
+    MODE_PAGE_CONTROL = 0x0a,
+    MODE_PAGE_EXCEPTIONS = 0x1c,
+    MODE_PAGE_ALL = 0x3f,
+};
+
 /* What may happen to a command whose session ended before its status. */
 enum op_retry {
     OP_RETRY_AGAIN, /* issued again after the next login: the outcome is the same */

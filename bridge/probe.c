@@ -18,6 +18,7 @@ enum {
     STEP_CAPACITY16,
     STEP_CAPACITY10,
     STEP_MODE_CACHING,
+    STEP_MODE_CONTROL,
     STEP_RESERVATION,
     STEP_END,
 };
@@ -47,9 +48,9 @@ static uint32_t step_bytes(const struct probe *p)
 static void step_send(struct probe *p)
 {
     static const uint8_t cdb_bytes[STEP_END] = {
-        [STEP_INQUIRY] = 6,      [STEP_VPD_LIST] = 6,    [STEP_VPD] = 6,
-        [STEP_CAPACITY16] = 16,  [STEP_CAPACITY10] = 10, [STEP_MODE_CACHING] = 6,
-        [STEP_RESERVATION] = 10,
+        [STEP_INQUIRY] = 6,      [STEP_VPD_LIST] = 6,     [STEP_VPD] = 6,
+        [STEP_CAPACITY16] = 16,  [STEP_CAPACITY10] = 10,  [STEP_MODE_CACHING] = 6,
+        [STEP_MODE_CONTROL] = 6, [STEP_RESERVATION] = 10,
     };
     uint8_t *cdb = p->errand.cmd.cdb;
     uint32_t bytes = step_bytes(p);
@@ -75,9 +76,10 @@ static void step_send(struct probe *p)
         cdb[0] = OP_READ_CAPACITY_10;
         break;
     case STEP_MODE_CACHING:
+    case STEP_MODE_CONTROL:
         cdb[0] = OP_MODE_SENSE_6;
         cdb[1] = 8; /* DBD: no block descriptors */
-        cdb[2] = 0x08;
+        cdb[2] = p->step == STEP_MODE_CACHING ? MODE_PAGE_CACHING : MODE_PAGE_CONTROL;
         cdb[4] = (uint8_t)bytes;
         break;
     case STEP_RESERVATION:
@@ -135,25 +137,24 @@ static void take_vpd(struct probe *p, uint8_t code, uint32_t moved)
     memcpy(page->data, p->buf, bytes);
 }
 
-static void take_mode(struct probe *p, uint32_t moved)
+/* The mode page that was asked for, into `page`; false: it did not come. */
+static bool take_mode(struct probe *p, uint32_t moved, uint8_t *page, uint32_t page_bytes)
 {
     if (moved < 4)
-        return;
+        return false;
     p->disk.write_protected = p->buf[2] & 0x80;
     p->disk.dpofua = p->buf[2] & 0x10;
     uint32_t at = 4u + p->buf[3];
     uint32_t end = p->buf[0] + 1u;
     if (end > moved)
         end = moved;
-    if (at + 12 > end || (p->buf[at] & 0x3f) != 0x08)
-        return;
+    if (at + 12 > end || (p->buf[at] & 0x3f) != p->errand.cmd.cdb[2])
+        return false;
     uint32_t bytes = 2u + p->buf[at + 1];
     if (bytes > end - at)
         bytes = end - at;
-    if (bytes > sizeof(p->disk.caching_page))
-        bytes = sizeof(p->disk.caching_page);
-    memcpy(p->disk.caching_page, p->buf + at, bytes);
-    p->disk.has_caching_page = true;
+    memcpy(page, p->buf + at, bytes < page_bytes ? bytes : page_bytes);
+    return true;
 }
 
 /* Takes what a step's GOOD brought; a fault's text, or NULL. */
@@ -196,7 +197,12 @@ static const char *step_take(struct probe *p, uint32_t moved)
         put_be32(disk->capacity16 + 8, disk->block_bytes);
         break;
     case STEP_MODE_CACHING:
-        take_mode(p, moved);
+        disk->has_caching_page =
+            take_mode(p, moved, disk->caching_page, sizeof(disk->caching_page));
+        break;
+    case STEP_MODE_CONTROL:
+        disk->has_control_page =
+            take_mode(p, moved, disk->control_page, sizeof(disk->control_page));
         break;
     case STEP_RESERVATION:
         disk->reservations_known = moved >= 8;

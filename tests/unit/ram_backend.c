@@ -153,9 +153,13 @@ static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
 
 static void mode_sense(struct ram_backend *ram, struct backend_cmd *cmd)
 {
-    uint8_t data[24] = {23, 0, 0x10, 0, 0x08, 18};
-    data[6] = ram->write_cache ? 4 : 0;
-    copy_in(cmd, data, sizeof(data));
+    uint8_t caching[24] = {23, 0, 0x10, 0, 0x08, 18};
+    uint8_t control[16] = {15, 0, 0x10, 0, 0x0a, 10, 0, 0x10};
+    caching[6] = ram->write_cache ? 4 : 0;
+    if (cmd->cdb[2] == 0x0a)
+        copy_in(cmd, control, sizeof(control));
+    else
+        copy_in(cmd, caching, sizeof(caching));
 }
 
 static void reserve_in(struct ram_backend *ram, struct backend_cmd *cmd)

@@ -565,7 +565,7 @@ static void another_target_is_not_held_to_what_the_first_took(void **state)
 static void the_disk_is_reserved_before_it_is_accepted(void **state)
 {
     (void)state;
-    b.ram.hold_from = 8; /* INQUIRY, VPD 00, 80, capacity, mode, reservation; REGISTER */
+    b.ram.hold_from = 9; /* INQUIRY, VPD 00, 80, capacity, two modes, reservation; REGISTER */
     ram_up(&b.ram);
     bench_settle(&b);
     assert_int_equal(seen_count(OP_PERSISTENT_RESERVE_OUT), 2);
@@ -647,6 +647,8 @@ static void what_a_reservation_hid_is_read_once_it_is_ours(void **state)
     assert_true(lun_disk(b.lun)->has_caching_page);
     assert_true(lun_disk(b.lun)->caching_page[2] & 4);
     assert_true(lun_disk(b.lun)->dpofua);
+    assert_true(lun_disk(b.lun)->has_control_page);
+    assert_int_equal(lun_disk(b.lun)->control_page[3], 0x10);
 }
 
 static void held_by_another(void)
@@ -779,12 +781,12 @@ static void a_holder_that_goes_while_we_look_leaves_the_disk_to_us(void **state)
 {
     (void)state;
     held_by_another();
-    b.ram.hold_from = 8; /* the RESERVE conflicts, then: */
+    b.ram.hold_from = 9; /* the RESERVE conflicts, then: */
     ram_up(&b.ram);
     bench_settle(&b);
-    ram_let_go(&b.ram, 8);
+    ram_let_go(&b.ram, 9);
     bench_settle(&b);
-    assert_int_equal(b.ram.seen[8].cdb[0], OP_PERSISTENT_RESERVE_IN);
+    assert_int_equal(b.ram.seen[9].cdb[0], OP_PERSISTENT_RESERVE_IN);
     b.ram.pr_holder = RAM_PR_FREE;
     b.ram.hold_from = 0;
     bench_settle(&b);
@@ -874,7 +876,7 @@ static void a_session_that_ends_in_the_release_ends_it(void **state)
 static void a_release_while_the_disk_is_being_reserved_ends_with_none(void **state)
 {
     (void)state;
-    b.ram.hold_from = 7;
+    b.ram.hold_from = 8;
     ram_up(&b.ram);
     bench_settle(&b);
     assert_int_equal(seen_count(OP_PERSISTENT_RESERVE_OUT), 1);

@@ -561,6 +561,32 @@ static void mode_sense_tells_the_targets_write_cache(void **state)
     assert_int_equal(reply.data[6] & 4, 4);
 }
 
+static void all_mode_pages_have_the_targets_control_page(void **state)
+{
+    (void)state;
+    struct disk_identity disk = disk_of("d", 10, 512);
+    disk.has_control_page = true;
+    memcpy(disk.control_page, "\x8a\x0a\x04\x10\x11\x12\x13\x14\x15\x16\x17\x18", 12);
+    struct local_view view = {.disk = &disk, .medium = true};
+    struct local_reply reply;
+    memset(&reply, 0xff, sizeof(reply));
+    uint8_t cdb[16] = {OP_MODE_SENSE_6, 0, 0x3f, 0, 192};
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 4 + 20 + 12 + 12);
+    assert_int_equal(reply.data[0] + 1u, reply.bytes);
+    assert_memory_equal(reply.data + 24, "\x0a\x0a\x04\x10\x11\x12\x13\x14\x15\x16\x17\x18", 12);
+    assert_int_equal(reply.data[36], 0x1c);
+    cdb[2] = 0x40 | 0x3f;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_memory_equal(reply.data + 24, "\x0a\x0a\0\0\0\0\0\0\0\0\0\0", 12);
+    cdb[2] = 0x0a;
+    assert_false(local_answer(&view, cdb, &reply));
+    disk.has_control_page = false;
+    cdb[2] = 0x3f;
+    assert_true(local_answer(&view, cdb, &reply));
+    assert_int_equal(reply.bytes, 4 + 20 + 12);
+}
+
 static void prevent_is_refused_and_allow_is_not(void **state)
 {
     (void)state;
@@ -612,6 +638,7 @@ int main(void)
         cmocka_unit_test(mode_pages_that_hosts_can_wait_for_are_the_targets),
         cmocka_unit_test(saved_mode_pages_are_not_supported),
         cmocka_unit_test(mode_sense_tells_the_targets_write_cache),
+        cmocka_unit_test(all_mode_pages_have_the_targets_control_page),
         cmocka_unit_test(prevent_is_refused_and_allow_is_not),
     };
     return cmocka_run_group_tests_name("bridge parts", tests, NULL, NULL);
