@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -320,19 +321,29 @@ char *address_format(const struct address *address, char *out, unsigned size)
     return out;
 }
 
-bool address_is_numeric(const char *host)
+/* IPv4 addresses as IPv4-mapped ones; a zone is left out. */
+static bool to_binary(const char *host, struct in6_addr *out)
 {
-    unsigned char binary[sizeof(struct in6_addr)];
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     char literal[INET6_ADDRSTRLEN];
     size_t bytes = strcspn(host, "%");
 
-    if (inet_pton(AF_INET, host, binary) == 1)
-        return true;
     if (bytes >= sizeof(literal))
         return false;
     memcpy(literal, host, bytes);
     literal[bytes] = '\0';
-    if (inet_pton(AF_INET6, literal, binary) != 1)
+    memcpy(out->s6_addr, mapped, sizeof(mapped));
+    if (host[bytes] == '\0' && inet_pton(AF_INET, literal, out->s6_addr + sizeof(mapped)) == 1)
+        return true;
+    return inet_pton(AF_INET6, literal, out) == 1;
+}
+
+bool address_is_numeric(const char *host)
+{
+    struct in6_addr binary;
+    size_t bytes = strcspn(host, "%");
+
+    if (!to_binary(host, &binary))
         return false;
     if (host[bytes] == '\0')
         return true;
@@ -341,4 +352,26 @@ bool address_is_numeric(const char *host)
         if (!isalnum((unsigned char)*c) && strchr(".-_", *c) == NULL)
             return false;
     return host[bytes + 1] != '\0' && strlen(host + bytes + 1) < 16;
+}
+
+/* "This network", multicast, reserved, broadcast: RFC 6890. */
+static bool is_no_host(const struct in6_addr *a)
+{
+    if (IN6_IS_ADDR_V4MAPPED(a))
+        return a->s6_addr[12] == 0 || a->s6_addr[12] >= 224;
+    return IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_MULTICAST(a);
+}
+
+static bool is_loopback(const struct in6_addr *a)
+{
+    return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+bool address_may_lead(const char *from, const char *to)
+{
+    struct in6_addr a;
+    struct in6_addr b;
+
+    return to_binary(from, &a) && to_binary(to, &b) && !is_no_host(&b) &&
+           (!is_loopback(&b) || is_loopback(&a));
 }

@@ -33,5 +33,8 @@ bool address_parse(const char *url, struct address *address, char why[ADDRESS_WH
 char *address_format(const struct address *address, char *out, unsigned size);
 /* An IPv4 or IPv6 literal, with or without a zone (fe80::1%eth0): needs no resolving. */
 bool address_is_numeric(const char *host);
+/* Whether a portal at `from` may send us to `to`, both numeric: to a host, and to
+ * this machine itself only from this machine. */
+bool address_may_lead(const char *from, const char *to);
 
 #endif

@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -66,11 +67,12 @@ struct conn {
     struct conn_agreed agreed;
     bool connected;
     bool logged_in;
-    bool over;      /* failed(), redirected() or stage_refused() was called */
-    bool closing;   /* callbacks come from the destruction of the context */
-    bool given_up;  /* libiscsi gave the session up */
-    bool leaving;   /* conn_logout() was called */
-    bool bad_keys;  /* the login answer holds values that RFC 7143 forbids */
+    bool over;     /* failed(), redirected() or stage_refused() was called */
+    bool closing;  /* callbacks come from the destruction of the context */
+    bool given_up; /* libiscsi gave the session up */
+    bool leaving;  /* conn_logout() was called */
+    bool bad_keys; /* the login answer holds values that RFC 7143 forbids */
+    bool digest_answered;
     bool want_room; /* conn_submit() said -EAGAIN */
     unsigned busy, retired;
     uint64_t order;
@@ -160,17 +162,25 @@ static bool value_is(const char *value, const char *wanted)
     return strncmp(value, wanted, bytes) == 0 && (value[bytes] == '\0' || value[bytes] == ' ');
 }
 
-/* A number of `min` to 2^24-1 (RFC 7143 13.12 to 13.14); libiscsi takes any,
- * and a MaxRecvDataSegmentLength of 0 would have it loop for ever. */
-static void take_length(struct conn *c, const char *value, uint32_t min, uint32_t *length)
+/* A number of 512 to 2^24-1 (RFC 7143 13.12 to 13.14); libiscsi takes any, and
+ * a MaxRecvDataSegmentLength of 0 would have it loop for ever. The first
+ * character is a digit: what strtoul() makes of signs is not what it makes. */
+static void take_length(struct conn *c, const char *value, uint32_t *length)
 {
-    char *end;
-    unsigned long number = strtoul(value, &end, 10);
+    unsigned long number = strtoul(value, NULL, 10);
 
-    if (end == value || value[0] == '-' || number < min || number > 0xffffff)
+    if (value[0] < '0' || value[0] > '9' || number < 512 || number > 0xffffff)
         c->bad_keys = true;
     else
         *length = (uint32_t)number;
+}
+
+/* Whether CHAP_R is one: libiscsi compares it with zeros where it sent no
+ * challenge that it could answer (RFC 7143 12.1.3). */
+static bool is_proof(const char *value)
+{
+    return strncasecmp(value, "0x", 2) == 0 && value[2 + strspn(value + 2, "0")] != '\0' &&
+           value[2 + strspn(value + 2, "0")] != ' ';
 }
 
 static int take_number(const char *value)
@@ -189,16 +199,19 @@ static void take_key(struct conn *c, const char *text)
 
     if ((value = value_of(text, "AuthMethod")) != NULL)
         c->agreed.authenticated = value_is(value, "CHAP");
-    else if (value_of(text, "CHAP_R") != NULL)
-        c->agreed.target_authenticated = true;
-    else if ((value = value_of(text, "HeaderDigest")) != NULL)
+    else if ((value = value_of(text, "CHAP_R")) != NULL)
+        c->agreed.target_authenticated = is_proof(value);
+    else if ((value = value_of(text, "HeaderDigest")) != NULL) {
         c->agreed.header_digest = value_is(value, "CRC32C");
-    else if ((value = value_of(text, "MaxRecvDataSegmentLength")) != NULL)
-        take_length(c, value, 512, &c->agreed.max_send_bytes);
+        c->digest_answered = true;
+    } else if ((value = value_of(text, "MaxRecvDataSegmentLength")) != NULL)
+        take_length(c, value, &c->agreed.max_send_bytes);
     else if ((value = value_of(text, "FirstBurstLength")) != NULL)
-        take_length(c, value, 512, &c->agreed.first_burst_bytes);
-    else if ((value = value_of(text, "MaxBurstLength")) != NULL)
-        take_length(c, value, 512, &ignored);
+        take_length(c, value, &c->agreed.first_burst_bytes);
+    else if ((value = value_of(text, "MaxBurstLength")) != NULL ||
+             (value = value_of(text, "TargetRecvDataSegmentLength")) != NULL ||
+             (value = value_of(text, "InitiatorRecvDataSegmentLength")) != NULL)
+        take_length(c, value, &ignored);
     else if ((value = value_of(text, "TargetPortalGroupTag")) != NULL)
         c->agreed.portal_group = take_number(value);
     else if ((value = value_of(text, "DefaultTime2Wait")) != NULL)
@@ -263,6 +276,13 @@ static void check_agreement(struct conn *c)
                  "may log in there",
                  c->params.portal);
         c->events->log(c->ctx, true, why);
+    }
+    if (c->params.header_digest && !c->digest_answered) {
+        /* libiscsi goes on with digests then, and the target without. */
+        snprintf(why, sizeof(why), "%s does not answer the wish for a header digest: leave it out",
+                 c->params.portal);
+        fail(c, BACKEND_FAULT_PERMANENT, why);
+        return;
     }
     if (c->params.header_digest && !c->agreed.header_digest)
         c->events->log(c->ctx, true, "the target declines the header digest: going on without");
@@ -350,6 +370,7 @@ void conn_open(struct conn *c, const struct conn_params *params)
     c->agreed = (struct conn_agreed){
         .max_send_bytes = 8192, .first_burst_bytes = 65536, .portal_group = -1, .time2wait_s = 2};
     c->connected = c->logged_in = c->over = c->closing = c->bad_keys = c->want_room = false;
+    c->digest_answered = false;
     c->given_up = c->leaving = false;
     c->iscsi = iscsi_create_context(params->initiator_name);
     if (c->iscsi == NULL) {

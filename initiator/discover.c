@@ -106,6 +106,7 @@ int discover(const struct discover_request *request, struct discover_result *res
     iscsi_set_noautoreconnect(iscsi, 1);
     iscsi_set_timeout(iscsi, 0);
     if (iscsi_set_session_type(iscsi, ISCSI_SESSION_DISCOVERY) ||
+        iscsi_set_header_digest(iscsi, ISCSI_HEADER_DIGEST_NONE) ||
         (request->user[0] &&
          iscsi_set_initiator_username_pwd(iscsi, request->user, request->secret)) ||
         iscsi_connect_async(iscsi, request->portal, connected, &d))

@@ -16,8 +16,8 @@ struct status {
     const char *cause;
 };
 
-/* RFC 7143 11.13.5. Unknown details of class 2 are permanent, of the others
- * transient, as the classes are defined. */
+/* RFC 7143 11.13.5. Unknown details of class 2 are permanent, as the class is
+ * defined, and so is a move without an address; all else is transient. */
 static const struct status statuses[] = {
     {0x0200, BACKEND_FAULT_PERMANENT, ABOUT_INITIATOR, "it refuses what this initiator asks for"},
     {0x0201, BACKEND_FAULT_PERMANENT, ABOUT_CHAP, "authentication failed"},
@@ -119,7 +119,7 @@ enum backend_fault login_fault(const char *text, const struct login_fault_contex
     if (code >= 0x0100) {
         snprintf(why, why_bytes, "%s refuses the login with status 0x%04x%s", context->portal,
                  (unsigned)code, code >> 8 == 1 ? ": moved, but it does not say where" : "");
-        return code >> 8 == 3 ? BACKEND_FAULT_TRANSIENT : BACKEND_FAULT_PERMANENT;
+        return code >> 8 <= 2 ? BACKEND_FAULT_PERMANENT : BACKEND_FAULT_TRANSIENT;
     }
     snprintf(why, why_bytes, "the login at %s failed: %s", context->portal, text);
     return BACKEND_FAULT_TRANSIENT;

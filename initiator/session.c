@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define BACKOFF_MIN_MS 100u
 #define LOGOUT_MS      1000u
@@ -32,8 +33,10 @@
 /* Login time-outs that a resolver and a probe may take. */
 #define RESOLVE_FACTOR 2u
 #define PROBE_FACTOR   4u
-/* Moves from portal to portal in one login. */
-#define REDIRECTS_MAX 4u
+/* Moves from portal to portal in one login, and their time: login time-outs from
+ * the first of them on. */
+#define REDIRECTS_MAX   4u
+#define REDIRECT_FACTOR 2u
 
 #define NEVER UINT64_MAX
 
@@ -66,7 +69,9 @@ struct session {
     bool accepted_ever; /* nothing is permanent any more */
     bool stopping;
     bool no_security_stage; /* this target does not let us in that way */
-    unsigned redirects;
+    unsigned redirects;     /* of this login */
+    uint64_t redirects_end_us;
+    char visited[REDIRECTS_MAX + 1][SESSION_PORTAL_BYTES]; /* the portals of this login */
     struct address portal; /* host and port in use; differs after a redirect */
     char numeric[64];      /* of this attempt */
     char good[64];         /* of the last session that was accepted, where the portal is a name */
@@ -118,6 +123,14 @@ const char *session_state_name(enum session_state state)
     return (size_t)state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
 }
 
+/* No state of a login that was redirected lasts longer than the redirects may. */
+static uint64_t login_end_us(const struct session *s, uint64_t end_us)
+{
+    bool login = s->stats.state == SESSION_RESOLVING || s->stats.state == SESSION_CONNECTING;
+
+    return login && s->redirects_end_us < end_us ? s->redirects_end_us : end_us;
+}
+
 /* The one way from state to state. `limit_ms` later its time-out comes; 0: none. */
 static void move(struct session *s, enum lun_log_level level, enum session_state state,
                  uint32_t limit_ms, const char *text)
@@ -126,7 +139,7 @@ static void move(struct session *s, enum lun_log_level level, enum session_state
              session_state_name(state), text);
     s->stats.state = state;
     s->stats.since_us = now_us(s);
-    s->deadline_us = limit_ms == 0 ? NEVER : after_ms(s, limit_ms);
+    s->deadline_us = limit_ms == 0 ? NEVER : login_end_us(s, after_ms(s, limit_ms));
 }
 
 static bool has_session(const struct session *s)
@@ -267,12 +280,35 @@ static void open_conn(struct session *s)
     conn_open(s->conn, &params);
 }
 
+/* What is wrong with a redirect to this portal. */
+static const char *wrong_turn(const struct session *s, const char *numeric, const char *portal)
+{
+    if (!address_may_lead(s->numeric, numeric))
+        return "where no target can be";
+    for (unsigned i = 0; i < s->redirects; i++)
+        if (strcmp(s->visited[i], portal) == 0)
+            return "in a circle";
+    return NULL;
+}
+
 static void connect_to(struct session *s, const char *numeric)
 {
     bool ipv6 = strchr(numeric, ':') != NULL;
+    char portal[SESSION_PORTAL_BYTES];
+    const char *wrong = NULL;
 
-    snprintf(s->stats.portal, sizeof(s->stats.portal), "%s%.63s%s:%u", ipv6 ? "[" : "", numeric,
-             ipv6 ? "]" : "", s->portal.port);
+    snprintf(portal, sizeof(portal), "%s%.63s%s:%u", ipv6 ? "[" : "", numeric, ipv6 ? "]" : "",
+             s->portal.port);
+    if (s->redirects > 0)
+        wrong = wrong_turn(s, numeric, portal);
+    if (wrong != NULL) {
+        char why[CONN_WHY_BYTES];
+        snprintf(why, sizeof(why), "%s sends us %s: to %s", s->stats.portal, wrong, portal);
+        note_fault(s, BACKEND_FAULT_TRANSIENT, why);
+        return;
+    }
+    memcpy(s->visited[s->redirects], portal, sizeof(portal));
+    memcpy(s->stats.portal, portal, sizeof(portal));
     snprintf(s->numeric, sizeof(s->numeric), "%.63s", numeric);
     open_conn(s);
 }
@@ -305,6 +341,7 @@ static void begin(struct session *s)
 {
     s->portal = s->config.address;
     s->redirects = 0;
+    s->redirects_end_us = NEVER;
     if (s->try_good && s->good[0] != '\0') {
         s->try_good = false;
         connect_to(s, s->good);
@@ -346,6 +383,13 @@ static bool take_redirect(struct address *portal, char *text)
     return true;
 }
 
+/* The user's own name may be told again; others are not asked for: whose
+ * addresses are looked up is not the target's to say. */
+static bool may_resolve(const struct session *s, const char *host)
+{
+    return address_is_numeric(host) || strcasecmp(host, s->config.address.host) == 0;
+}
+
 static void follow_redirect(struct session *s)
 {
     char portal[SESSION_WHY_BYTES];
@@ -353,12 +397,19 @@ static void follow_redirect(struct session *s)
     snprintf(portal, sizeof(portal), "%s", s->notes.portal);
     s->notes.redirected = false;
     conn_close(s->conn);
+    if (s->redirects == 0)
+        s->redirects_end_us = after_ms(s, REDIRECT_FACTOR * s->config.login_timeout_ms);
     if (++s->redirects > REDIRECTS_MAX) {
         note_fault(s, BACKEND_FAULT_TRANSIENT, "the target sends us from portal to portal");
         return;
     }
     if (!take_redirect(&s->portal, portal)) {
         note_fault(s, BACKEND_FAULT_TRANSIENT, "the target sends us to a portal that is none");
+        return;
+    }
+    if (!may_resolve(s, s->portal.host)) {
+        note_fault(s, BACKEND_FAULT_TRANSIENT,
+                   "the target sends us to a portal by its name: have it tell the address");
         return;
     }
     log_text(s, LUN_LOG_INFO, "session: the target sends us to portal %s", portal);
@@ -633,8 +684,8 @@ static void state_timed_out(struct session *s)
         not_resolved(s, why);
         return;
     case SESSION_CONNECTING:
-        if (conn_has_tcp(s->conn) && now_us(s) - s->stats.since_us < login_us) {
-            s->deadline_us = s->stats.since_us + login_us;
+        if (conn_has_tcp(s->conn) && now_us(s) < login_end_us(s, s->stats.since_us + login_us)) {
+            s->deadline_us = login_end_us(s, s->stats.since_us + login_us);
             return;
         }
         if (conn_has_tcp(s->conn))
@@ -759,7 +810,7 @@ struct session *session_create(const struct session_config *config)
     s->backoff_ms = BACKOFF_MIN_MS;
     s->backend.ops = &backend_ops;
     s->backend.deferred = config->deferred;
-    s->deadline_us = NEVER;
+    s->deadline_us = s->redirects_end_us = NEVER;
     s->stats.since_us = now_us(s);
     s->stats.portal_group = -1;
     deferred_init(&s->turn, run_turn);

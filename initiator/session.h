@@ -7,6 +7,13 @@
  *             ^                                   |
  *             +------------- BACKOFF <------------+   (from any state, on a fault)
  *
+ * A target may send a login elsewhere (RFC 7143 11.13.5, status class 1), four
+ * times in one login, within two login time-outs, and to no portal twice: to an
+ * address, or to the portal's own name at another port; to this machine itself
+ * only from there, and not to an address that is no host's. All else is a fault
+ * that the next login may not have. After a loss the login begins at the user's
+ * portal again.
+ *
  * libiscsi never reconnects by itself here. On a loss every command comes back
  * LOST, the context is destroyed, and a new login follows with the same ISID
  * and TSIH 0, so that the target replaces the old session (RFC 7143 6.3.5).

@@ -131,6 +131,14 @@ static bool target_writes(void)
     return true;
 }
 
+bool line_serve(void)
+{
+    bool worked = take_connection();
+
+    worked = target_reads() || worked;
+    return target_writes() || worked;
+}
+
 /* ---- the event loop ---- */
 
 static bool session_works(void)
@@ -193,11 +201,9 @@ static void run_timeouts(void)
 /* False: time would have to pass beyond `end_us`. */
 static bool turn(uint64_t end_us)
 {
-    bool worked = take_connection();
+    bool worked = line_serve();
     uint64_t next_us;
 
-    worked = target_reads() || worked;
-    worked = target_writes() || worked;
     worked = session_works() || worked;
     next_us = next_timeout_us();
     if (next_us <= line.now_us) {

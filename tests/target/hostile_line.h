@@ -66,6 +66,8 @@ int line_close(void **state);
 /* Until `met`, or so much time has passed: then false. */
 bool line_until(bool (*met)(void), unsigned limit_ms);
 void line_for(unsigned ms);
+/* The target's part of a turn, for callers with an event loop of their own. */
+bool line_serve(void);
 bool line_is_up(void);
 bool line_has_fault(void);
 

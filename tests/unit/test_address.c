@@ -238,6 +238,27 @@ static void numeric_hosts_are_told_from_names(void **state)
     assert_false(address_is_numeric(""));
 }
 
+static void a_portal_sends_us_to_hosts_and_to_ourselves_from_ourselves_only(void **state)
+{
+    static const char *const nowhere[] = {
+        "0.0.0.0",      "0.1.2.3",        "224.0.0.1",        "255.255.255.255", "::", "ff02::1",
+        "ff02::1%eth0", "::ffff:0.0.0.0", "::ffff:239.1.2.3", "disk.example",    "",
+    };
+    static const char *const ourselves[] = {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"};
+
+    (void)state;
+    assert_true(address_may_lead("192.0.2.1", "192.0.2.2"));
+    assert_true(address_may_lead("192.0.2.1", "2001:db8::1"));
+    assert_true(address_may_lead("fe80::1%eth0", "fe80::2%eth0"));
+    for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
+        assert_false(address_may_lead("127.0.0.1", nowhere[i]));
+    for (size_t i = 0; i < sizeof(ourselves) / sizeof(ourselves[0]); i++) {
+        assert_false(address_may_lead("192.0.2.1", ourselves[i]));
+        assert_false(address_may_lead("2001:db8::1", ourselves[i]));
+        assert_true(address_may_lead("::1", ourselves[i]));
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, poison)
 
 int main(void)
@@ -259,6 +280,7 @@ int main(void)
         TEST(format_gives_the_same_address_again),
         TEST(format_never_writes_beyond_its_buffer),
         TEST(numeric_hosts_are_told_from_names),
+        TEST(a_portal_sends_us_to_hosts_and_to_ourselves_from_ourselves_only),
     };
 
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);

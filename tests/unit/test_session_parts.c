@@ -112,6 +112,7 @@ static void unknown_codes_go_by_their_class(void **state)
     (void)state;
     expect("Status: Unknown(767)", &plain, BACKEND_FAULT_PERMANENT, "0x02ff");
     expect("Status: Unknown(1023)", &plain, BACKEND_FAULT_TRANSIENT, "0x03ff");
+    expect("Status: Unknown(30465)", &plain, BACKEND_FAULT_TRANSIENT, "0x7701");
 }
 
 static void texts_without_a_code_are_passed_on(void **state)

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -796,14 +797,104 @@ static void redirects_are_followed_and_forgotten_after_a_loss(void **state)
     assert_string_equal(conn.portal, "192.0.2.1:3260");
 }
 
-static void a_redirect_to_a_name_is_resolved(void **state)
+static void a_redirect_to_the_users_own_name_is_resolved(void **state)
+{
+    (void)state;
+    start("disk.example");
+    session_resolved(b.session, "192.0.2.1", NULL);
+    conn.events->redirected(conn.ctx, "Disk.Example:3261");
+    b.any_name = true;
+    pass(0);
+    assert_int_equal(state_now(), SESSION_RESOLVING);
+    assert_int_equal(b.asked, 2);
+    session_resolved(b.session, "192.0.2.1", NULL);
+    assert_string_equal(conn.portal, "192.0.2.1:3261");
+    b.any_name = false;
+}
+
+/* Whose addresses are looked up is not the target's to say. */
+static void a_redirect_to_another_name_is_not_followed(void **state)
+{
+    (void)state;
+    start("disk.example");
+    session_resolved(b.session, "192.0.2.1", NULL);
+    conn.events->redirected(conn.ctx, "internal.example");
+    pass(0);
+    assert_int_equal(b.asked, 1);
+    assert_int_equal(b.faults, 1);
+    assert_int_equal(b.fault, BACKEND_FAULT_TRANSIENT);
+    assert_non_null(strstr(b.why, "by its name"));
+}
+
+static void a_redirect_to_where_we_were_is_a_circle(void **state)
+{
+    static const char *const portals[] = {"192.0.2.2", "192.0.2.1:3260"};
+
+    (void)state;
+    start("192.0.2.1");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(b.faults, 0);
+        conn.events->redirected(conn.ctx, portals[i]);
+        pass(0);
+    }
+    assert_int_equal(b.faults, 1);
+    assert_int_equal(b.fault, BACKEND_FAULT_TRANSIENT);
+    assert_non_null(strstr(b.why, "192.0.2.2:3260 sends us in a circle: to 192.0.2.1:3260"));
+    assert_int_equal(conn.opens, 2);
+    pass(100);
+    assert_string_equal(conn.portal, "192.0.2.1:3260");
+}
+
+static void redirects_end_after_the_fourth(void **state)
+{
+    char portal[32];
+
+    (void)state;
+    start("192.0.2.1");
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(b.faults, 0);
+        snprintf(portal, sizeof(portal), "192.0.2.%u", i + 2);
+        conn.events->redirected(conn.ctx, portal);
+        pass(0);
+    }
+    assert_int_equal(b.faults, 1);
+    assert_non_null(strstr(b.why, "from portal to portal"));
+    assert_int_equal(conn.opens, 5);
+}
+
+/* Each portal takes the connection, waits, and sends us on. */
+static void redirects_take_two_login_times_at_most(void **state)
+{
+    char portal[32];
+
+    (void)state;
+    start("192.0.2.1");
+    for (unsigned i = 0; i < 3; i++) {
+        conn.tcp = true;
+        pass(4000);
+        snprintf(portal, sizeof(portal), "192.0.2.%u", i + 2);
+        conn.events->redirected(conn.ctx, portal);
+        pass(0);
+    }
+    conn.tcp = true;
+    pass(1999);
+    assert_int_equal(b.faults, 0);
+    assert_int_equal(conn.opens, 4);
+    pass(1);
+    assert_int_equal(b.faults, 1);
+    assert_int_equal(state_now(), SESSION_BACKOFF);
+}
+
+static void a_redirect_to_this_machine_is_not_followed(void **state)
 {
     (void)state;
     start("192.0.2.1");
-    conn.events->redirected(conn.ctx, "disk.example");
+    conn.events->redirected(conn.ctx, "127.0.0.1:22");
     pass(0);
-    assert_int_equal(state_now(), SESSION_RESOLVING);
-    assert_int_equal(b.asked, 1);
+    assert_int_equal(b.faults, 1);
+    assert_int_equal(conn.opens, 1);
+    assert_non_null(strstr(b.why, "192.0.2.1:3260 sends us where no target can be"));
+    assert_string_equal(session_stats(b.session)->portal, "192.0.2.1:3260");
 }
 
 static void a_redirect_to_nonsense_is_a_fault(void **state)
@@ -913,7 +1004,12 @@ int main(void)
         TEST(verdicts_without_a_session_change_nothing),
         TEST(a_refused_security_stage_is_left_out_from_then_on),
         TEST(redirects_are_followed_and_forgotten_after_a_loss),
-        TEST(a_redirect_to_a_name_is_resolved),
+        TEST(a_redirect_to_the_users_own_name_is_resolved),
+        TEST(a_redirect_to_another_name_is_not_followed),
+        TEST(a_redirect_to_where_we_were_is_a_circle),
+        TEST(redirects_end_after_the_fourth),
+        TEST(redirects_take_two_login_times_at_most),
+        TEST(a_redirect_to_this_machine_is_not_followed),
         TEST(a_redirect_to_nonsense_is_a_fault),
         TEST(stop_waits_for_the_logout_a_second_at_most),
         TEST(stop_while_waiting_ends_at_once),
