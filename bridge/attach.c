@@ -90,8 +90,13 @@ static void accept_disk(struct lun *lun, enum verdict verdict)
     struct backend *backend = lun->config.backend;
     const struct disk_identity *fresh = &lun->probe.disk;
     tell_host(lun, verdict, fresh);
-    if (verdict != DISK_SAME && verdict != DISK_GROWN)
+    if (verdict != DISK_SAME && verdict != DISK_GROWN) {
         continuity_forget(&lun->continuity, 0, UINT64_MAX);
+        /* The host that is told of another medium with its next command may flush
+         * what it wrote before with the one after: that is never GOOD. */
+        lun->writes_lost = verdict != DISK_FIRST && lun->unflushed;
+        lun->unflushed = false;
+    }
     lun->attach = ATTACH_IDLE;
     lun->probe_since_us = 0;
     lun->disk = *fresh;

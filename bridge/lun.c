@@ -321,6 +321,9 @@ static void cmd_begin(struct cmd *cmd)
         cmd_reply(cmd);
     } else if (cmd->op.writes && cmd->pub.dir != SCSI_DIR_IN && lun->config.read_only) {
         cmd_refuse(cmd, sense_write_protected);
+    } else if (cmd->op.flush && lun->writes_lost) {
+        lun->writes_lost = false;
+        cmd_refuse(cmd, sense_writes_lost);
     } else {
         cmd_queue(cmd);
     }

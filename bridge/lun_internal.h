@@ -125,6 +125,8 @@ struct lun {
     struct disk_identity disk;
     bool new_session; /* nothing was accepted in this session yet */
     bool unproved;    /* what the target holds may not be what was written to it */
+    bool unflushed;   /* its write cache may hold acknowledged writes */
+    bool writes_lost; /* and such writes are lost: the next flush tells the host */
     bool silent;      /* the target let a command wait too long and said nothing since */
     enum medium medium;
     uint64_t medium_until_us;         /* it comes back, or is given up; LUN_NEVER_US: neither */

@@ -136,6 +136,7 @@ void lun_write_protect(struct lun *lun, bool read_only)
 
 void lun_replugged(struct lun *lun)
 {
+    lun->writes_lost = false; /* whoever wrote them is gone */
     if (lun->medium == MEDIUM_OUT_HOST && lun->config.reinsert != MEDIUM_REINSERT_NEVER)
         put_in(lun);
 }

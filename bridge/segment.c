@@ -307,6 +307,23 @@ static uint32_t arrived_bytes(const struct cmd *cmd)
     return cmd->cut_bytes;
 }
 
+/* Whether the target's cache may hold what the host knows as written. */
+static void note_cache(struct segment *s)
+{
+    struct lun *lun = s->lun;
+    const struct op *op = &s->cmd->op;
+    const uint8_t *cdb = s->backend.cdb;
+    bool fua = op->plain && op->cdb_bytes > 6 && (cdb[1] & 0x08);
+    if (op->writes && !fua)
+        lun->unflushed |= lun->disk.has_caching_page && (lun->disk.caching_page[2] & 0x04);
+    if (!op->flush)
+        return;
+    for (unsigned i = 1; i < op->cdb_bytes; i++)
+        if (cdb[i] != 0) /* a part of it only, or done later */
+            return;
+    lun->unflushed = false;
+}
+
 /* The target executed it: the data count. */
 static void segment_good(struct segment *s)
 {
@@ -331,6 +348,7 @@ static void segment_good(struct segment *s)
         else if (cmd->op.length != OP_LENGTH_HOST && s->backend.length_bytes < cmd->op.length_bytes)
             cmd->pub.outcome.phase_error = true; /* BOT case 13 */
     }
+    note_cache(s);
     if (cmd->op.plain && !in && lun->disk.block_bytes <= moved)
         continuity_remember(&lun->continuity, s->span.first, s->slice[0], lun->disk.block_bytes);
     *(in ? &lun->stats.read_bytes : &lun->stats.written_bytes) += moved;

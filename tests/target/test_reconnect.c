@@ -331,10 +331,12 @@ static void assert_sense(struct scsi_outcome o, struct sense_code want)
                      want.key << 16 | want.asc << 8 | want.ascq);
 }
 
-/* The host is told once, and then everything works again. */
+/* The host is told once, and once more that what it did not flush is lost; then
+ * everything works again. */
 static void host_hears_of_a_medium_change(struct board *board)
 {
     assert_sense(host_flushes(board), sense_medium_changed);
+    assert_sense(host_flushes(board), sense_writes_lost);
     assert_int_equal(host_flushes(board).status, SCSI_STATUS_CODE_GOOD);
 }
 

@@ -72,6 +72,7 @@ static int setup(void **state)
 {
     (void)state;
     open_with(adjust_plain);
+    b.ram.write_cache = true;
     bench_up(&b);
     return 0;
 }
@@ -326,6 +327,94 @@ static void a_flush_is_never_good_for_writes_that_a_lost_cache_held(void **state
     assert_sense(&cmd->outcome, sense_medium_changed);
     lun_release(b.lun, cmd);
     host_hears(sense_medium_changed);
+}
+
+static uint8_t host_flushes(void)
+{
+    static const uint8_t flush[10] = {OP_SYNCHRONIZE_CACHE_10};
+    struct scsi_outcome o = bench_run(&b, flush, 10, SCSI_DIR_NONE, NULL, 0);
+    if (o.status != SCSI_STATUS_CODE_GOOD)
+        assert_sense(&o, sense_writes_lost);
+    return o.status;
+}
+
+static void another_disk_comes(void)
+{
+    ram_lose(&b.ram, "target gone");
+    b.ram.serial = b.ram.serial[6] == '1' ? "ram0002" : "ram0001";
+    bench_up(&b);
+    host_hears(sense_medium_changed);
+}
+
+static void a_later_flush_of_writes_that_were_lost_fails_once(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    ram_lose(&b.ram, "power");
+    restore_older_copy();
+    bench_up(&b);
+    host_hears(sense_medium_changed);
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_CHECK_CONDITION);
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
+static void writes_to_a_disk_that_was_exchanged_are_lost_as_well(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_CHECK_CONDITION);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
+static void writes_that_were_flushed_are_not_lost(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
+static void a_flush_of_a_part_leaves_the_rest_unflushed(void **state)
+{
+    static const uint8_t part[10] = {OP_SYNCHRONIZE_CACHE_10, 0, 0, 0, 0, 50};
+    (void)state;
+    host_writes(100, 8);
+    bench_run(&b, part, 10, SCSI_DIR_NONE, NULL, 0);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_CHECK_CONDITION);
+}
+
+static void writes_with_fua_are_not_lost(void **state)
+{
+    uint8_t cdb[10];
+    (void)state;
+    memcpy(cdb, rw10(OP_WRITE_10, 100, 8), sizeof(cdb));
+    cdb[1] = 0x08;
+    bench_run(&b, cdb, 10, SCSI_DIR_OUT, data, 4096);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
+static void a_disk_without_a_cache_has_nothing_to_flush(void **state)
+{
+    (void)state;
+    b.ram.write_cache = false;
+    log_in_again();
+    host_writes(100, 8);
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
+static void a_host_that_was_plugged_in_anew_lost_nothing(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    another_disk_comes();
+    lun_replugged(b.lun);
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
 }
 
 static void what_follows_a_medium_change_is_proved_anew(void **state)
@@ -905,6 +994,13 @@ int main(void)
         TEST(a_disk_that_kept_all_writes_goes_on_without_a_word),
         TEST(no_write_lands_on_an_older_copy_and_the_host_is_told),
         TEST(a_flush_is_never_good_for_writes_that_a_lost_cache_held),
+        TEST(a_later_flush_of_writes_that_were_lost_fails_once),
+        TEST(writes_to_a_disk_that_was_exchanged_are_lost_as_well),
+        TEST(writes_that_were_flushed_are_not_lost),
+        TEST(a_flush_of_a_part_leaves_the_rest_unflushed),
+        TEST(writes_with_fua_are_not_lost),
+        TEST(a_disk_without_a_cache_has_nothing_to_flush),
+        TEST(a_host_that_was_plugged_in_anew_lost_nothing),
         TEST(what_follows_a_medium_change_is_proved_anew),
         TEST_WITH(a_disk_that_takes_other_writers_is_not_asked_for_proof, setup_shared),
         TEST(a_grown_disk_has_to_prove_itself_too),
