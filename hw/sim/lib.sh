@@ -23,6 +23,10 @@ sim_run=/run/lunstick-sim/$LUNSTICK_SIM
 # shellcheck disable=SC2034
 sim_cache=$LUNSTICK_CACHE/sim
 
+# What usb-redir gets for LUNSTICK_SIM_PCAP: the host's end of the cable, as pcap.
+# shellcheck disable=SC2034
+sim_pcap=${LUNSTICK_SIM_PCAP:+,pcap=$LUNSTICK_SIM_PCAP}
+
 # usage: the comment at the top of the script that calls, as help; exit 2.
 usage() { sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 

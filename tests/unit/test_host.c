@@ -2,6 +2,7 @@
 /* The table of hosts: who is recognised by what, and what each of them gets. */
 #include "bridge/bytes.h"
 #include "bridge/opcode.h"
+#include "host_commands.h"
 #include "lun_bench.h"
 
 #include <setjmp.h>
@@ -103,6 +104,122 @@ static void all_pages_in_another_length_tell_nothing(void **state)
     assert_string_equal(host_recognise(&host_unknown, cdb, 4, 192)->name, "unknown");
 }
 
+/* ---- what they send ---- */
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define UNITS       3u
+#define UNIT_CDROM  2u
+
+static unsigned unit_number;
+
+static void on_cable_as_captured(struct lun_config *config)
+{
+    on_cable(config);
+    config->number = unit_number;
+    config->cdrom = unit_number == UNIT_CDROM;
+}
+
+static void open_unit(unsigned number)
+{
+    unit_number = number;
+    memset(&cable, 0xa5, sizeof(cable));
+    cable_init(&cable, UNITS, NULL);
+    bench_open(&b, on_cable_as_captured);
+}
+
+static struct scsi_outcome run_row(const struct host_command *row)
+{
+    return bench_run(&b, (const uint8_t *)row->cdb, row->cdb_bytes, row->dir, data,
+                     row->length_bytes);
+}
+
+static bool is_read(const struct host_command *row)
+{
+    return (uint8_t)row->cdb[0] == OP_READ_10;
+}
+
+/* PREVENT, and the designation page that the disk of the bench does not have. */
+static bool may_be_refused(const struct host_command *row)
+{
+    return (uint8_t)row->cdb[0] == OP_PREVENT_ALLOW ||
+           ((uint8_t)row->cdb[0] == OP_INQUIRY && (uint8_t)row->cdb[2] == 0x83);
+}
+
+/* With a session all is GOOD, and the host is known as `name` by what it sends to
+ * the disks; without one all but reading still is. */
+static void is_served(const struct host_command *rows, size_t count, const char *name)
+{
+    for (unsigned unit = 0; unit < UNITS; unit++) {
+        open_unit(unit);
+        bench_up(&b);
+        for (int session = 1; session >= 0; session--) {
+            for (size_t i = 0; i < count; i++) {
+                if (rows[i].unit != unit || (!session && is_read(&rows[i])))
+                    continue;
+                struct scsi_outcome o = run_row(&rows[i]);
+                assert_false(o.phase_error);
+                if (!may_be_refused(&rows[i]))
+                    assert_int_equal(o.status, SCSI_STATUS_CODE_GOOD);
+            }
+            if (session)
+                ram_lose(&b.ram, "cut");
+        }
+        if (unit != UNIT_CDROM)
+            assert_string_equal(cable.host->name, name);
+        bench_close(&b);
+    }
+}
+
+/* Before a disk was ever seen each command is answered in the same turn. */
+static void is_never_kept_waiting(const struct host_command *rows, size_t count)
+{
+    for (unsigned unit = 0; unit < UNITS; unit++) {
+        open_unit(unit);
+        for (size_t i = 0; i < count; i++) {
+            struct note note;
+            if (rows[i].unit != unit)
+                continue;
+            struct lun_cmd *cmd = bench_cmd(&b, &note, (const uint8_t *)rows[i].cdb,
+                                            rows[i].cdb_bytes, rows[i].dir, rows[i].length_bytes);
+            bench_settle(&b);
+            assert_int_equal(note.complete, 1);
+            bool inquiry = (uint8_t)rows[i].cdb[0] == OP_INQUIRY;
+            if (inquiry && !may_be_refused(&rows[i]))
+                assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+            lun_release(b.lun, cmd);
+        }
+        bench_close(&b);
+    }
+}
+
+static void uboot_gets_what_it_asks_for_and_stays_unknown(void **state)
+{
+    (void)state;
+    is_served(uboot_sends, COUNT(uboot_sends), "unknown");
+    is_never_kept_waiting(uboot_sends, COUNT(uboot_sends));
+}
+
+static void edk2_gets_what_it_asks_for_and_stays_unknown(void **state)
+{
+    (void)state;
+    is_served(edk2_sends, COUNT(edk2_sends), "unknown");
+    is_never_kept_waiting(edk2_sends, COUNT(edk2_sends));
+}
+
+static void seabios_gets_what_it_asks_for_and_stays_unknown(void **state)
+{
+    (void)state;
+    is_served(seabios_sends, COUNT(seabios_sends), "unknown");
+    is_never_kept_waiting(seabios_sends, COUNT(seabios_sends));
+}
+
+static void linux_gets_what_it_asks_for_and_is_known(void **state)
+{
+    (void)state;
+    is_served(linux_sends, COUNT(linux_sends), "linux");
+    is_never_kept_waiting(linux_sends, COUNT(linux_sends));
+}
+
 /* ---- the unit's number in the CDB ---- */
 
 /* What the target saw of byte 1 of a READ(10). */
@@ -177,6 +294,10 @@ int main(void)
         cmocka_unit_test(linux_is_known_by_all_pages_in_192_bytes),
         cmocka_unit_test(windows_is_known_by_its_exceptions_page_and_stays_windows),
         cmocka_unit_test(all_pages_in_another_length_tell_nothing),
+        cmocka_unit_test(uboot_gets_what_it_asks_for_and_stays_unknown),
+        cmocka_unit_test(edk2_gets_what_it_asks_for_and_stays_unknown),
+        cmocka_unit_test(seabios_gets_what_it_asks_for_and_stays_unknown),
+        cmocka_unit_test(linux_gets_what_it_asks_for_and_is_known),
         WITH_UNIT(number_that_firmware_writes_into_the_cdb_is_not_the_targets),
         WITH_UNIT(bits_that_are_not_the_number_are_the_targets),
         WITH_UNIT(operating_systems_bits_are_the_targets),
