@@ -139,7 +139,7 @@ static void drive_is_settled(void *ctx)
 
 static size_t put_answer(char *out, size_t size, int status, const char *text)
 {
-    int n = snprintf(out, size, "%d %s\n", status, text);
+    int n = snprintf(out, size, "%d %.*s\n", status, DRIVE_ANSWER_BYTES - 1, text);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
