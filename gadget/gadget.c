@@ -20,12 +20,12 @@
 #include <unistd.h>
 #include <usbg/usbg.h>
 
-#define PATH_BYTES     256
-#define CONFIGFS_ROOT  "/sys/kernel/config"
-#define UDC_CLASS      "/sys/class/udc"
-#define SERIAL_MAX     126 /* of a USB string descriptor */
-#define REMOUNT_TRIES  50
-#define REMOUNT_NAP_MS 20
+#define PATH_BYTES    256
+#define CONFIGFS_ROOT "/sys/kernel/config"
+#define UDC_CLASS     "/sys/class/udc"
+#define SERIAL_MAX    126 /* of a USB string descriptor */
+#define REOPEN_TRIES  50
+#define REOPEN_NAP_MS 20
 
 /* The paths of one gadget. All of them fit, or paths_set() refuses. */
 struct paths {
@@ -35,17 +35,21 @@ struct paths {
     char lock[PATH_BYTES];
     char view[PATH_BYTES]; /* the configfs that libusbgx is shown */
     char view_gadgets[PATH_BYTES];
+    char bound_to[PATH_BYTES]; /* configfs' file UDC of the gadget */
 };
 
 struct gadget {
     char name[GADGET_NAME_MAX + 1];
     char udc[UDC_NAME_BYTES];
     bool any_udc;
+    uid_t uid; /* whose the files are */
+    gid_t gid;
     struct paths paths;
     struct owner owner;
     usbg_state *state;
     usbg_gadget *handle; /* of the state */
     bool mounted;
+    bool ours; /* the gadget in configfs */
     int ep0_fd;
 };
 
@@ -92,7 +96,9 @@ static enum gadget_error paths_set(struct paths *paths, const char *name, const 
     (void)snprintf(paths->dir, PATH_BYTES, "%.*s", (int)(slash - ffs_dir), ffs_dir);
     if (!join(paths->gadgets, root ? root : CONFIGFS_ROOT, "usb_gadget") ||
         !join(paths->lock, paths->dir, "lock") || !join(paths->view, paths->dir, "configfs") ||
-        !join(paths->view_gadgets, paths->view, "usb_gadget"))
+        !join(paths->view_gadgets, paths->view, "usb_gadget") ||
+        (size_t)snprintf(paths->bound_to, PATH_BYTES, "%s/%s/UDC", paths->gadgets, name) >=
+            PATH_BYTES)
         return fail(why, GADGET_SYSTEM, "path too long: %.100s", ffs_dir);
     return GADGET_OK;
 }
@@ -219,6 +225,7 @@ static enum gadget_error import(struct gadget *g, const struct gadget_config *co
             g->handle = NULL;
             error = import_failed(g, config->scheme_path, err, why);
         }
+        g->ours = error == GADGET_OK;
     }
     free(text);
     return error;
@@ -238,12 +245,14 @@ static enum gadget_error open_ep0(struct gadget *g, char why[GADGET_WHY_BYTES])
 
 static enum gadget_error mount_ffs(struct gadget *g, char why[GADGET_WHY_BYTES])
 {
+    char options[64];
     int err = make_dirs(g->paths.ffs);
     if (err)
         return fail(why, GADGET_SYSTEM, "%s: %s", g->paths.ffs, strerror(-err));
-    /* root's files: whoever serves them is given the open descriptors */
-    if (mount(g->name, g->paths.ffs, "functionfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "uid=0,gid=0,fmode=0600") != 0) {
+    (void)snprintf(options, sizeof(options), "uid=%lu,gid=%lu,fmode=0600", (unsigned long)g->uid,
+                   (unsigned long)g->gid);
+    if (mount(g->name, g->paths.ffs, "functionfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) !=
+        0) {
         err = errno;
         (void)rmdir(g->paths.ffs);
         if (err == ENODEV && !functionfs_exists())
@@ -346,27 +355,55 @@ static enum gadget_error choose_udc(struct gadget *g, const char *wanted,
     return udc_choose(&where, wanted, g->udc, why);
 }
 
-enum gadget_error gadget_create(const struct gadget_config *config, struct gadget **gadget,
-                                char why[GADGET_WHY_BYTES])
+/* Without a place yet; NULL: no memory. */
+static struct gadget *make(const struct gadget_config *config)
 {
-    *gadget = NULL;
-    why[0] = '\0';
-    if (strlen(config->serial) > SERIAL_MAX)
-        return fail(why, GADGET_SYSTEM, "the serial number has more than %d characters",
-                    SERIAL_MAX);
     struct gadget *g = calloc(1, sizeof(*g));
+
     if (!g)
-        return fail(why, GADGET_SYSTEM, "no memory");
+        return NULL;
     g->ep0_fd = -1;
     g->owner.fd = -1;
     g->any_udc = !config->udc;
+    g->uid = config->uid;
+    g->gid = config->gid;
+    return g;
+}
 
+static enum gadget_error find_place(struct gadget *g, const struct gadget_config *config,
+                                    char why[GADGET_WHY_BYTES])
+{
     enum gadget_error error =
         paths_set(&g->paths, config->name, config->ffs_dir, config->configfs_root, why);
-    if (error == GADGET_OK) {
-        (void)snprintf(g->name, sizeof(g->name), "%s", config->name);
-        error = check_configfs(g->paths.gadgets, why);
-    }
+
+    if (error != GADGET_OK)
+        return error;
+    (void)snprintf(g->name, sizeof(g->name), "%s", config->name);
+    return check_configfs(g->paths.gadgets, why);
+}
+
+static enum gadget_error finish(struct gadget *g, enum gadget_error error, struct gadget **gadget)
+{
+    if (error == GADGET_OK)
+        *gadget = g;
+    else
+        gadget_destroy(g);
+    return error;
+}
+
+enum gadget_error gadget_create(const struct gadget_config *config, struct gadget **gadget,
+                                char why[GADGET_WHY_BYTES])
+{
+    struct gadget *g = make(config);
+
+    *gadget = NULL;
+    why[0] = '\0';
+    if (!g)
+        return fail(why, GADGET_SYSTEM, "no memory");
+    enum gadget_error error = find_place(g, config, why);
+    if (error == GADGET_OK && strlen(config->serial) > SERIAL_MAX)
+        error =
+            fail(why, GADGET_SYSTEM, "the serial number has more than %d characters", SERIAL_MAX);
     if (error == GADGET_OK)
         error = take_lock(g, why);
     if (error == GADGET_OK)
@@ -381,12 +418,55 @@ enum gadget_error gadget_create(const struct gadget_config *config, struct gadge
         error = mount_ffs(g, why);
     if (error == GADGET_OK)
         error = open_ep0(g, why);
-    if (error != GADGET_OK) {
-        gadget_destroy(g);
-        return error;
+    return finish(g, error, gadget);
+}
+
+static void forget(struct gadget *g)
+{
+    gadget_close_ep0(g);
+    if (g->state)
+        usbg_cleanup(g->state);
+    if (g->owner.fd >= 0) {
+        close_view(&g->paths);
+        (void)close(g->owner.fd);
     }
-    *gadget = g;
-    return GADGET_OK;
+    free(g);
+}
+
+int gadget_leave(struct gadget *gadget)
+{
+    if (chown(gadget->paths.bound_to, gadget->uid, gadget->gid) != 0 ||
+        fchown(gadget->owner.fd, gadget->uid, gadget->gid) != 0)
+        return -errno;
+    forget(gadget);
+    return 0;
+}
+
+/* The lock and the directories are root's work, and so may not be made here. */
+enum gadget_error gadget_adopt(const struct gadget_config *config, struct gadget **gadget,
+                               char why[GADGET_WHY_BYTES])
+{
+    struct gadget *g = make(config);
+
+    *gadget = NULL;
+    why[0] = '\0';
+    if (!g)
+        return fail(why, GADGET_SYSTEM, "no memory");
+    enum gadget_error error = find_place(g, config, why);
+    if (error == GADGET_OK &&
+        (access(g->paths.lock, W_OK) != 0 || access(g->paths.bound_to, W_OK) != 0))
+        error =
+            fail(why, GADGET_SYSTEM, "there is no gadget %s that root made for this user (%s: %s)",
+                 g->name, g->paths.bound_to, strerror(errno));
+    if (error == GADGET_OK)
+        error = take_lock(g, why);
+    if (error == GADGET_OK) {
+        g->ours = true;
+        error = choose_udc(g, config->udc, why);
+    }
+    if (error == GADGET_OK)
+        error = open_ep0(g, why);
+    return finish(g, error, gadget);
 }
 
 int gadget_ep0_fd(const struct gadget *gadget)
@@ -406,41 +486,47 @@ const char *gadget_udc(const struct gadget *gadget)
     return gadget->udc;
 }
 
-/* libusbgx goes by the UDCs of when it started; to bind, it needs the name. */
-static int bind_to(struct gadget *g)
+/* Binds, or with "" unbinds. Not by libusbgx, which goes by the UDCs of when it
+ * started, and which who adopted the gadget does not have. 0 or -errno. */
+static int write_udc(const struct gadget *g, const char *name)
 {
-    usbg_udc *udc = usbg_get_udc(g->state, g->udc);
+    char line[UDC_NAME_BYTES + 1];
+    int length = snprintf(line, sizeof(line), "%s\n", name), err = 0;
+    int fd = open(g->paths.bound_to, O_WRONLY | O_CLOEXEC);
 
-    return udc ? usbg_enable_gadget(g->handle, udc) : USBG_ERROR_NO_DEV;
+    if (fd < 0)
+        return -errno;
+    if (write(fd, line, (size_t)length) != length)
+        err = -errno;
+    (void)close(fd);
+    return err;
 }
 
 enum gadget_error gadget_bind(struct gadget *gadget, char why[GADGET_WHY_BYTES])
 {
-    int err = bind_to(gadget);
+    int err = write_udc(gadget, gadget->udc);
 
-    if (err == USBG_ERROR_BUSY || err == USBG_ERROR_NO_DEV) {
+    if (err == -EBUSY || err == -ENODEV) {
         char wanted[UDC_NAME_BYTES];
         (void)snprintf(wanted, sizeof(wanted), "%s", gadget->udc);
         enum gadget_error error = choose_udc(gadget, gadget->any_udc ? NULL : wanted, why);
         if (error != GADGET_OK)
             return error;
-        err = bind_to(gadget);
+        err = write_udc(gadget, gadget->udc);
     }
-    if (err == USBG_SUCCESS)
+    if (err == 0)
         return GADGET_OK;
-    return fail(why, err == USBG_ERROR_BUSY ? GADGET_UDC_BUSY : GADGET_SYSTEM,
+    return fail(why, err == -EBUSY ? GADGET_UDC_BUSY : GADGET_SYSTEM,
                 "the gadget %s cannot be bound to the UDC %s: %s%s", gadget->name, gadget->udc,
-                usbg_strerror(err),
-                err == USBG_ERROR_NO_DEV ? " (no descriptors were written to ep0?)" : "");
+                strerror(-err), err == -ENODEV ? " (no descriptors were written to ep0?)" : "");
 }
 
-/* Asks the kernel, not libusbgx: the death of the child unbinds unseen. */
+/* The death of the child unbinds, too. */
 static bool is_bound(const struct gadget *g)
 {
-    char path[PATH_BYTES + GADGET_NAME_MAX + 8], text[UDC_NAME_BYTES];
+    char text[UDC_NAME_BYTES];
+    int fd = open(g->paths.bound_to, O_RDONLY | O_CLOEXEC);
 
-    (void)snprintf(path, sizeof(path), "%s/%s/UDC", g->paths.gadgets, g->name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     ssize_t n = read(fd, text, sizeof(text));
@@ -450,27 +536,30 @@ static bool is_bound(const struct gadget *g)
 
 void gadget_unbind(struct gadget *gadget)
 {
-    if (gadget->handle && is_bound(gadget))
-        (void)usbg_disable_gadget(gadget->handle);
+    if (gadget->ours && is_bound(gadget))
+        (void)write_udc(gadget, "");
 }
 
-/* The kernel frees an instance when the last of its files is closed, which the
- * end of a process does in the background: the mount may be busy for a moment. */
+/* FunctionFS begins anew when the last of its files is closed, which the end of
+ * a process does in the background. Then the endpoint files are gone, and an ep0
+ * that is still on its way there cannot be opened (EBUSY). */
 enum gadget_error gadget_reopen(struct gadget *gadget, char why[GADGET_WHY_BYTES])
 {
+    const struct timespec nap = {.tv_nsec = REOPEN_NAP_MS * 1000000L};
     enum gadget_error error = GADGET_SYSTEM;
-    const struct timespec nap = {.tv_nsec = REMOUNT_NAP_MS * 1000000L};
+    char path[PATH_BYTES];
 
     gadget_unbind(gadget);
     gadget_close_ep0(gadget);
-    unmount_ffs(gadget);
-    for (int i = 0; i < REMOUNT_TRIES && error == GADGET_SYSTEM; i++) {
+    if (!join(path, gadget->paths.ffs, "ep1"))
+        return fail(why, GADGET_SYSTEM, "path too long: %.100s", gadget->paths.ffs);
+    for (int i = 0; i < REOPEN_TRIES && error != GADGET_OK; i++) {
         if (i > 0)
             (void)nanosleep(&nap, NULL);
-        error = mount_ffs(gadget, why);
+        error = access(path, F_OK) == 0
+                    ? fail(why, GADGET_SYSTEM, "%s: a process still has it open", path)
+                    : open_ep0(gadget, why);
     }
-    if (error == GADGET_OK)
-        error = open_ep0(gadget, why);
     return error;
 }
 
@@ -489,14 +578,12 @@ void gadget_destroy(struct gadget *gadget)
         return;
     gadget_close_ep0(gadget);
     remove_gadget(gadget);
-    if (gadget->state)
-        usbg_cleanup(gadget->state);
     if (gadget->owner.fd >= 0) {
         close_view(&gadget->paths);
         owner_release(&gadget->owner, gadget->paths.lock);
         (void)rmdir(gadget->paths.dir); /* unless the daemon has something in it */
     }
-    free(gadget);
+    forget(gadget);
 }
 
 /* ---- without a daemon ---- */

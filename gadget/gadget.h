@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct gadget;
 
@@ -28,6 +29,8 @@ struct gadget_config {
      * Its parent directory is this gadget's own. */
     const char *ffs_dir;
     const char *configfs_root; /* NULL: /sys/kernel/config */
+    uid_t uid;                 /* who serves it; root, if there is no gadget_leave() */
+    gid_t gid;
 };
 
 #define GADGET_WHY_BYTES 256
@@ -51,6 +54,13 @@ enum gadget_error {
  * of the config are copied. */
 enum gadget_error gadget_create(const struct gadget_config *config, struct gadget **gadget,
                                 char why[GADGET_WHY_BYTES]);
+/* In two steps, for a daemon without root's rights: root makes the gadget and
+ * leaves it to the user of the config, with the right to bind it and to serve
+ * its files. 0, and it is freed, or -errno. That user takes it over, if no
+ * living process has. */
+int gadget_leave(struct gadget *gadget);
+enum gadget_error gadget_adopt(const struct gadget_config *config, struct gadget **gadget,
+                               char why[GADGET_WHY_BYTES]);
 int gadget_ep0_fd(const struct gadget *gadget); /* the caller passes it on and then calls: */
 void gadget_close_ep0(struct gadget *gadget);
 /* Opens the endpoint files; they exist once descriptors were written to ep0.
@@ -62,10 +72,11 @@ enum gadget_error gadget_open_endpoints(const struct gadget *gadget, int *ep_in_
 enum gadget_error gadget_bind(struct gadget *gadget, char why[GADGET_WHY_BYTES]);
 void gadget_unbind(struct gadget *gadget); /* no effect when the child's death already did it */
 const char *gadget_udc(const struct gadget *gadget);
-/* Mounts FunctionFS anew after the child died (and was waited for) and opens
- * ep0 again. The gadget is unbound then; everything follows as after create. */
+/* Opens ep0 again after the child died (and was waited for). The gadget is
+ * unbound then; everything follows as after create. */
 enum gadget_error gadget_reopen(struct gadget *gadget, char why[GADGET_WHY_BYTES]);
-/* Unbinds, unmounts, removes everything from configfs and ffs_dir, frees. */
+/* Unbinds, frees; unless it was adopted, also unmounts and removes everything
+ * from configfs and ffs_dir. */
 void gadget_destroy(struct gadget *gadget);
 
 /* Removes what a killed daemon left: the gadget `name`, its mount, its

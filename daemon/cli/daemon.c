@@ -2,6 +2,8 @@
 /* The daemon's control socket, from the user's side. */
 #include "verbs.h"
 
+#include "daemon/lunstickd/rundir.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +23,7 @@ static void list_running(char *out, size_t size)
 
     out[0] = 0;
     while (dir && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof(path), CONFIG_RUN_DIR "/%.64s/control", entry->d_name);
+        snprintf(path, sizeof(path), CONFIG_RUN_DIR "/%.64s/" RUNDIR_CONTROL, entry->d_name);
         if (!config_name_valid(entry->d_name) || access(path, F_OK))
             continue;
         int length = snprintf(out + at, size - at, "%s%s", at ? ", " : "", entry->d_name);
@@ -68,7 +70,7 @@ static int connect_daemon(const char *name, unsigned seconds)
 
     if (fd < 0)
         return -errno;
-    snprintf(address.sun_path, sizeof(address.sun_path), CONFIG_RUN_DIR "/%s/control", name);
+    snprintf(address.sun_path, sizeof(address.sun_path), CONFIG_RUN_DIR "/%s/" RUNDIR_CONTROL, name);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))

@@ -470,11 +470,12 @@ static int give_up_rights(const struct child_start *start)
     int rc = sandbox_limits();
     if (rc < 0)
         return rc;
-    if (geteuid() == 0) {
-        rc = sandbox_enter(start->uid, start->gid, start->root_dir);
-        if (rc < 0)
-            return rc;
-    }
+    rc = sandbox_enter(start->uid, start->gid, start->root_dir);
+    if (rc < 0)
+        return rc;
+    rc = sandbox_forget_files();
+    if (rc < 0)
+        log_printf(LUN_LOG_DEBUG, "Landlock: %s", strerror(-rc));
     /* Cleared by the change of the user id; the parent may have died since. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return -errno;

@@ -20,5 +20,5 @@ int lunstickd_main(int argc, char **argv)
         break;
     }
     log_init("lunstickd", config.log_level);
-    return parent_main(&config);
+    return config.prepare ? parent_prepare(&config) : parent_main(&config);
 }

@@ -14,6 +14,8 @@ static const char help[] =
     "  --take-over         take the disk from whoever has it reserved (access = \"exclusive\")\n"
     "  --once              end when the target cannot be had at start, or when the part that\n"
     "                      serves the disk dies (default: wait for the one, start the other)\n"
+    "  --prepare           only make the gadget, so that the user lunstick, without any right,\n"
+    "                      can run lunstickd with the other options; lunstick cleanup undoes it\n"
     "  --config FILE       read FILE (default: " CONFIG_DIR "/NAME.conf, if there is one)\n"
     "  --name NAME         of the gadget and the run directory (default: lunstick)\n"
     "  --secret-file FILE  the CHAP secret, mode 0600\n"
@@ -32,6 +34,7 @@ enum {
     OPT_RO,
     OPT_TAKE_OVER,
     OPT_ONCE,
+    OPT_PREPARE,
     OPT_CONFIG,
     OPT_NAME,
     OPT_SECRET_FILE,
@@ -47,6 +50,7 @@ static const struct option long_options[] = {
     {"ro", no_argument, NULL, OPT_RO},
     {"take-over", no_argument, NULL, OPT_TAKE_OVER},
     {"once", no_argument, NULL, OPT_ONCE},
+    {"prepare", no_argument, NULL, OPT_PREPARE},
     {"config", required_argument, NULL, OPT_CONFIG},
     {"name", required_argument, NULL, OPT_NAME},
     {"secret-file", required_argument, NULL, OPT_SECRET_FILE},
@@ -63,7 +67,7 @@ static const struct option long_options[] = {
 /* The command line as it was given; NULL or false: not given. */
 struct given {
     const char *udc, *config, *name, *secret_file, *scheme, *log_level, *url;
-    bool ro, take_over, once, header_digest;
+    bool ro, take_over, once, prepare, header_digest;
 };
 
 /* Where messages go, and whose they are. */
@@ -127,6 +131,9 @@ static void take(struct given *g, int code)
         break;
     case OPT_ONCE:
         g->once = true;
+        break;
+    case OPT_PREPARE:
+        g->prepare = true;
         break;
     case OPT_CONFIG:
         g->config = optarg;
@@ -234,6 +241,7 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
 {
     config->once = config->once || g->once;
     config->take_over = g->take_over;
+    config->prepare = g->prepare;
     if (g->name) /* again: a file may have a name of its own */
         memcpy(config->name, g->name, strlen(g->name) + 1);
     if (g->udc && put(config->udc, sizeof(config->udc), g->udc, "--udc", err) != OPTIONS_RUN)

@@ -549,7 +549,9 @@ static bool check_secrets(const struct daemon_config *config)
     return true;
 }
 
-static enum gadget_error create_gadget(struct parent *p)
+/* Makes it for a user to serve; without root's rights, takes over one that was
+ * made so. The exit status, 0 if all is well. */
+static int get_gadget(struct parent *p, uid_t uid, gid_t gid)
 {
     const struct daemon_config *config = p->config;
     const struct gadget_config gc = {
@@ -558,12 +560,16 @@ static enum gadget_error create_gadget(struct parent *p)
         .serial = config->serial,
         .udc = config->udc[0] ? config->udc : NULL,
         .ffs_dir = p->ffs_dir,
+        .uid = uid,
+        .gid = gid,
     };
     char why[GADGET_WHY_BYTES] = "";
-    enum gadget_error error = gadget_create(&gc, &p->gadget, why);
-    if (error != GADGET_OK)
-        log_text(LUN_LOG_ERROR, why);
-    return error;
+    enum gadget_error error =
+        geteuid() == 0 ? gadget_create(&gc, &p->gadget, why) : gadget_adopt(&gc, &p->gadget, why);
+    if (error == GADGET_OK)
+        return 0;
+    log_text(LUN_LOG_ERROR, why);
+    return error == GADGET_BAD_SCHEME ? 2 : 1;
 }
 
 static void choose_user(struct parent *p)
@@ -583,8 +589,10 @@ static int fail(const char *what, int rc)
 static int set_up(struct parent *p)
 {
     const struct daemon_config *config = p->config;
-    if (geteuid() != 0) {
-        log_text(LUN_LOG_ERROR, "must be started by root: it makes the USB gadget (try sudo)");
+    bool root = geteuid() == 0;
+    if (!root && access(config->run_dir, F_OK) < 0) {
+        log_text(LUN_LOG_ERROR, "must be started by root, who makes the USB gadget (try sudo), or "
+                                "after lunstickd --prepare");
         return 2;
     }
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file holds a secret */
@@ -596,7 +604,8 @@ static int set_up(struct parent *p)
     rc = watch_signals(p);
     if (rc < 0)
         return fail("signals", rc);
-    choose_user(p);
+    if (root)
+        choose_user(p);
     for (unsigned i = 0; i < config->lun_count; i++) {
         struct parent_lun *l = &p->luns[i];
         l->parent = p;
@@ -608,10 +617,11 @@ static int set_up(struct parent *p)
         if (rc < 0)
             return fail("resolver", rc);
     }
-    enum gadget_error error = create_gadget(p);
-    if (error != GADGET_OK)
-        return error == GADGET_BAD_SCHEME ? 2 : 1;
-    rc = rundir_make(config->run_dir); /* the gadget's lock is held from here on */
+    int exit_code = get_gadget(p, 0, 0);
+    if (exit_code != 0)
+        return exit_code;
+    /* the gadget's lock is held from here on */
+    rc = root ? rundir_make(config->run_dir, 0, 0) : 0;
     if (rc < 0)
         return fail(config->run_dir, rc);
     p->control_fd = rundir_listen(config->run_dir, config->user);
@@ -620,7 +630,7 @@ static int set_up(struct parent *p)
     rc = start_child(p);
     if (rc < 0)
         return fail("cannot start a process", rc);
-    rc = sandbox_keep_capabilities(PARENT_CAPABILITIES);
+    rc = sandbox_keep_capabilities(root ? PARENT_CAPABILITIES : 0);
     return rc < 0 ? fail("capabilities", rc) : 0;
 }
 
@@ -650,17 +660,50 @@ static void tear_down(struct parent *p)
     notify_close();
 }
 
+static void begin(struct parent *p, const struct daemon_config *config)
+{
+    p->config = config;
+    (void)umask(022);
+    (void)rundir_path(p->ffs_dir, config->run_dir, RUNDIR_FFS);
+    (void)rundir_path(p->empty_dir, config->run_dir, RUNDIR_EMPTY);
+}
+
+int parent_prepare(const struct daemon_config *config)
+{
+    struct parent *p = &the_parent;
+    begin(p, config);
+    if (geteuid() != 0) {
+        log_text(LUN_LOG_ERROR, "--prepare makes the USB gadget, which is root's to do (try sudo)");
+        return 2;
+    }
+    if (!sandbox_user(config->user, &p->uid, &p->gid)) {
+        log_printf(LUN_LOG_ERROR, "there is no user %s to serve the gadget: useradd --system %s",
+                   config->user, config->user);
+        return 2;
+    }
+    int exit_code = get_gadget(p, p->uid, p->gid);
+    if (exit_code != 0)
+        return exit_code;
+    int rc = rundir_make(config->run_dir, p->uid, p->gid);
+    if (rc == 0)
+        rc = gadget_leave(p->gadget);
+    if (rc < 0) {
+        rundir_clear(config->run_dir);
+        gadget_destroy(p->gadget);
+        rundir_remove(config->run_dir);
+        return fail("the gadget cannot be left to its user", rc);
+    }
+    return 0;
+}
+
 int parent_main(const struct daemon_config *config)
 {
     struct parent *p = &the_parent;
-    p->config = config;
+    begin(p, config);
     p->control_fd = -1;
     p->signals.fd = -1;
     p->bind_at_us = p->restart_at_us = p->kill_at_us = LOOP_NEVER;
     p->restart_ms = RESTART_MIN_MS;
-    (void)umask(022);
-    (void)rundir_path(p->ffs_dir, config->run_dir, RUNDIR_FFS);
-    (void)rundir_path(p->empty_dir, config->run_dir, RUNDIR_EMPTY);
     deferred_list_init(&p->deferred);
     loop_init(&p->loop, &p->deferred, prepare, timers, p);
     p->sock = (struct loop_watch){.fd = -1, .events = POLLIN, .ready = sock_ready, .ctx = p};

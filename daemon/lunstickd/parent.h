@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The privileged process: makes the gadget, keeps a child running behind it,
- * does for the child what the child may not, and leaves nothing behind.
+ * The process that is no child: makes the gadget, keeps a child running behind
+ * it, does for the child what the child may not, and leaves nothing behind. It
+ * is root's, or, where root has prepared the gadget, that of any user; then the
+ * child is the same user's, and its filter and Landlock alone hold it.
  */
 #ifndef LUNSTICK_DAEMON_PARENT_H
 #define LUNSTICK_DAEMON_PARENT_H
@@ -17,5 +19,12 @@
  *   2  only the user can help: address, name, secret, LUN, scheme
  */
 int parent_main(const struct daemon_config *config);
+
+/*
+ * What of it needs root's rights, in advance: makes the gadget and the run
+ * directory, and leaves them to config->user, who may then run parent_main()
+ * without any right. `lunstick cleanup` removes them. Exit status as above.
+ */
+int parent_prepare(const struct daemon_config *config);
 
 #endif

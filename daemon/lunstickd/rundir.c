@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define CONTROL_DIR "control"
+
 char *rundir_path(char out[CONFIG_PATH_BYTES], const char *run_dir, const char *leaf)
 {
     (void)snprintf(out, CONFIG_PATH_BYTES, "%s/%s", run_dir, leaf);
@@ -23,7 +25,7 @@ static int make_dir(const char *path, mode_t mode)
     return chmod(path, mode) < 0 ? -errno : 0;
 }
 
-int rundir_make(const char *run_dir)
+int rundir_make(const char *run_dir, uid_t uid, gid_t gid)
 {
     char path[CONFIG_PATH_BYTES];
     int rc = 0;
@@ -36,7 +38,13 @@ int rundir_make(const char *run_dir)
     }
     if (rc == 0)
         rc = make_dir(run_dir, 0755);
-    return rc < 0 ? rc : make_dir(rundir_path(path, run_dir, RUNDIR_EMPTY), 0555);
+    if (rc == 0)
+        rc = make_dir(rundir_path(path, run_dir, RUNDIR_EMPTY), 0555);
+    if (rc == 0)
+        rc = make_dir(rundir_path(path, run_dir, CONTROL_DIR), 0755);
+    if (rc == 0 && lchown(path, uid, gid) < 0)
+        rc = -errno;
+    return rc;
 }
 
 int rundir_listen(const char *run_dir, const char *group)
@@ -56,7 +64,7 @@ int rundir_listen(const char *run_dir, const char *group)
     mode_t old = umask(0117);
     int rc = bind(fd, (const struct sockaddr *)&sun, sizeof sun) < 0 ? -errno : 0;
     (void)umask(old);
-    if (rc == 0 && gr && chown(path, (uid_t)-1, gr->gr_gid) < 0)
+    if (rc == 0 && gr && gr->gr_gid != getegid() && lchown(path, (uid_t)-1, gr->gr_gid) < 0)
         rc = -errno;
     if (rc == 0 && listen(fd, 8) < 0)
         rc = -errno;
@@ -69,6 +77,7 @@ void rundir_clear(const char *run_dir)
 {
     char path[CONFIG_PATH_BYTES];
     (void)unlink(rundir_path(path, run_dir, RUNDIR_CONTROL));
+    (void)rmdir(rundir_path(path, run_dir, CONTROL_DIR));
     (void)rmdir(rundir_path(path, run_dir, RUNDIR_EMPTY));
 }
 

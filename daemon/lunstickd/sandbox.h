@@ -15,7 +15,8 @@
 bool sandbox_user(const char *user, uid_t *uid, gid_t *gid);
 
 /* Keeps the capabilities in the mask (bit n: capability n), also as an upper
- * bound for everything started from here. 0 or -errno. */
+ * bound for everything started from here; without root's rights the mask is 0.
+ * 0 or -errno. */
 int sandbox_keep_capabilities(uint64_t mask);
 
 /* No process, no core file, few files; locked memory without limit, where that
@@ -23,8 +24,14 @@ int sandbox_keep_capabilities(uint64_t mask);
 int sandbox_limits(void);
 
 /* Root no more: empty root directory `dir` (NULL: as it is), the one user and
- * group, no capability, no way back to any, no ptrace, no core file. 0 or -errno. */
+ * group, no capability, no way back to any, no ptrace, no core file. Who is not
+ * root keeps directory, user and groups. 0 or -errno. */
 int sandbox_enter(uid_t uid, gid_t gid, const char *dir);
+
+/* Nothing can be opened, made, renamed or removed any more, whoever we are
+ * (Landlock); what is open stays so. Newer kernels also keep us from signalling
+ * others. After sandbox_enter(). 0; -ENOSYS or -EOPNOTSUPP: not on this kernel. */
+int sandbox_forget_files(void);
 
 /* The child's system call filter (seccomp_gen.c); needs no right. 0 or -errno;
  * a sanitizer build has none and returns 0. */

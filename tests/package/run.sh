@@ -135,7 +135,8 @@ example() {
         said=$("${as[@]}" "${run[@]}" "$root/usr/sbin/lunstickd" \
                --config "$root/usr/share/doc/lunstick/examples/lunstick.conf" 2>&1 || true) &&
         equal "the daemon's answer" \
-            "lunstickd: error: must be started by root: it makes the USB gadget (try sudo)" "$said"
+            "lunstickd: error: must be started by root, who makes the USB gadget (try sudo), or after \
+lunstickd --prepare" "$said"
 }
 
 # Every licence that the file speaks of has its text, every library its place.
