@@ -6,7 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# -eq 0 ]; then
-    set -- usb disk media lifecycle rough wire faults cable try
+    set -- usb disk media lifecycle rough wire faults cable hosts try
 fi
 for name; do
     bash "$here/$name.sh"
