@@ -32,7 +32,9 @@
 #define SHORT_LIFE_US UINT64_C(10000000)
 /* Login time-outs that a resolver and a probe may take. */
 #define RESOLVE_FACTOR 2u
-#define PROBE_FACTOR   4u
+/* And a resolver if there is an address to go to without. */
+#define RESOLVE_AGAIN_MS 3000u
+#define PROBE_FACTOR     4u
 /* Moves from portal to portal in one login, and their time: login time-outs from
  * the first of them on. */
 #define REDIRECTS_MAX   4u
@@ -313,10 +315,17 @@ static void connect_to(struct session *s, const char *numeric)
     open_conn(s);
 }
 
+static bool have_good(const struct session *s)
+{
+    return s->redirects == 0 && s->good[0] != '\0';
+}
+
 static void resolve(struct session *s)
 {
-    move(s, LUN_LOG_DEBUG, SESSION_RESOLVING, RESOLVE_FACTOR * s->config.login_timeout_ms,
-         s->portal.host);
+    uint32_t patience_ms =
+        have_good(s) ? RESOLVE_AGAIN_MS : RESOLVE_FACTOR * s->config.login_timeout_ms;
+
+    move(s, LUN_LOG_DEBUG, SESSION_RESOLVING, patience_ms, s->portal.host);
     if (address_is_numeric(s->portal.host))
         connect_to(s, s->portal.host);
     else if (s->config.resolve != NULL)
@@ -329,7 +338,7 @@ static void resolve(struct session *s)
  * address that was good is better than none. */
 static void not_resolved(struct session *s, const char *why)
 {
-    if (s->redirects == 0 && s->good[0] != '\0') {
+    if (have_good(s)) {
         log_text(s, LUN_LOG_DEBUG, "session: %s: trying %s again", why, s->good);
         connect_to(s, s->good);
     } else {
@@ -342,7 +351,7 @@ static void begin(struct session *s)
     s->portal = s->config.address;
     s->redirects = 0;
     s->redirects_end_us = NEVER;
-    if (s->try_good && s->good[0] != '\0') {
+    if (s->try_good && have_good(s)) {
         s->try_good = false;
         connect_to(s, s->good);
     } else {
