@@ -6,7 +6,8 @@
  *   records write DEVICE LOG [-n COUNT] [-s SECONDS] [-p PACE_MS] [-e ERRORS]
  *                            [-r REGION_MIB] [-b BASE_MIB] [-t TAG]
  *       writes round and round over a region of the disk, several sizes, each
- *       beginning in the range of others, and reads some of them back; ends after
+ *       beginning in the range of others, and reads some of them back; on a disk
+ *       with a write cache, a second process flushes all the time. Ends after
  *       COUNT records, SECONDS, more than ERRORS errors (0), or SIGTERM. A LOG
  *       that is there is continued, with its tag and region.
  *   records verify IMAGE LOG   what of it is on the disk, or in a target's image
@@ -24,6 +25,7 @@
  *   pause_ms    the longest time without a successful one
  *   resumed_ms  when that ended, as time since boot
  *   ok_ms       the last successful one, as time since boot
+ *   flush_ms    the longest flush
  *   cache       through or back
  *
  * The log is a mapped file: it holds whatever becomes of the writer. `verify`
@@ -39,8 +41,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,7 +67,7 @@ struct log {
     uint64_t issued;   /* records below this number have a state */
     uint64_t flushed;  /* below this none is WRITTEN */
     uint64_t reads, flushes, errors, misread;
-    uint64_t pause_us, resumed_us, ok_us;
+    uint64_t pause_us, resumed_us, ok_us, flush_us;
     uint32_t write_back;
     uint32_t align_blocks; /* of the disk's own blocks */
     uint8_t state[];       /* enum state */
@@ -213,9 +217,9 @@ static void print(const struct log *l, const struct counts *c)
         acknowledged += l->state[i] == ACKNOWLEDGED;
     printf("records %" PRIu64 " acknowledged %" PRIu64 " lost %" PRIu64 " stale %" PRIu64
            " misread %" PRIu64 " errors %" PRIu64 " flushes %" PRIu64 " pause_ms %" PRIu64
-           " resumed_ms %" PRIu64 " ok_ms %" PRIu64 " cache %s\n",
+           " resumed_ms %" PRIu64 " ok_ms %" PRIu64 " flush_ms %" PRIu64 " cache %s\n",
            l->issued, acknowledged, c->lost, c->stale, l->misread, l->errors, l->flushes,
-           l->pause_us / 1000, l->resumed_us / 1000, l->ok_us / 1000,
+           l->pause_us / 1000, l->resumed_us / 1000, l->ok_us / 1000, l->flush_us / 1000,
            l->write_back ? "back" : "through");
 }
 
@@ -325,6 +329,12 @@ struct writer {
     uint64_t errors;         /* of this run */
 };
 
+/* Of two processes. */
+static void count_error(struct log *l)
+{
+    __atomic_fetch_add(&l->errors, 1, __ATOMIC_RELAXED);
+}
+
 static void begins(struct writer *w)
 {
     if (w->waits_since_us == 0)
@@ -343,7 +353,7 @@ static bool ends(struct writer *w, bool good, const char *what, uint64_t number)
         }
         w->waits_since_us = 0;
     } else {
-        l->errors++;
+        count_error(l);
         w->errors++;
         fprintf(stderr, "records: %" PRIu64 " ms: %s of record %" PRIu64 ": %s\n", now_us() / 1000,
                 what, number, strerror(error));
@@ -409,6 +419,28 @@ static void read_one(struct writer *w)
         judge(l, record_first(l, number) + i, &w->data[i], count_misread, w);
 }
 
+/* A flush must come back in time as well, whatever else is under way. */
+static pid_t start_flusher(struct log *l, int disk, uint64_t pace_ms)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    while (!stopped) {
+        uint64_t since_us = now_us();
+        if (fsync(disk) != 0) {
+            fprintf(stderr, "records: %" PRIu64 " ms: flush: %s\n", now_us() / 1000,
+                    strerror(errno));
+            count_error(l);
+            usleep(100000);
+        } else if (now_us() - since_us > l->flush_us) {
+            l->flush_us = now_us() - since_us;
+        }
+        usleep((useconds_t)pace_ms * 4000 + 1000);
+    }
+    _exit(0);
+}
+
 static int write_all(const char *device, struct log *l, const struct options *o)
 {
     struct writer w = {.log = l};
@@ -425,6 +457,7 @@ static int write_all(const char *device, struct log *l, const struct options *o)
         l->region_blocks = o->region_mib << 11;
         l->base_blocks = o->base_mib << 11;
     }
+    pid_t flusher = l->write_back ? start_flusher(l, w.disk, o->pace_ms) : 0;
     uint64_t until_us = o->seconds ? now_us() + o->seconds * 1000000 : UINT64_MAX;
     uint64_t last = o->count ? l->issued + o->count : l->capacity;
     while (!stopped && w.errors <= o->errors && now_us() < until_us && l->issued < last &&
@@ -435,6 +468,10 @@ static int write_all(const char *device, struct log *l, const struct options *o)
         if (l->issued % READ_EVERY == 0)
             read_one(&w);
         usleep((useconds_t)o->pace_ms * 1000);
+    }
+    if (flusher > 0) {
+        kill(flusher, SIGTERM);
+        waitpid(flusher, NULL, 0);
     }
     if (l->write_back && w.errors <= o->errors)
         flush(&w);

@@ -5,9 +5,21 @@
 # list, or those given as arguments. One line per test; see tests/run.sh.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-if [ $# -eq 0 ]; then
-    set -- usb disk media lifecycle rough wire faults cable hosts try
-fi
+scripts="
+usb
+disk
+media
+hosts
+lifecycle
+rough
+wire
+faults
+outage
+cable
+try
+"
+# shellcheck disable=SC2086
+[ $# -gt 0 ] || set -- $scripts
 for name; do
     bash "$here/$name.sh"
 done
