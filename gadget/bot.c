@@ -681,6 +681,16 @@ static void data_done(struct bot *bot, struct bot_xfer *xfer)
         data_out_done(bot, xfer);
 }
 
+/* Stale: it only gives its buffer back. But a host whose first CBW is lost
+ * waits for an answer, until a halt makes it do a reset recovery. */
+static void reset_done(struct bot *bot, int status)
+{
+    if (status != -ESTALE || bot->after != BOT_IDLE)
+        return;
+    bot_log(bot, LUN_LOG_WARNING, "CBW lost in a new configuration", 0);
+    bot->after = BOT_INVALID;
+}
+
 static void on_io_done(void *ctx, struct usb_req *req)
 {
     struct bot *bot = ctx;
@@ -693,7 +703,7 @@ static void on_io_done(void *ctx, struct usb_req *req)
     xfer->lent = false;
     bot->lent[req->endpoint]--;
     if (bot->state == BOT_RESETTING)
-        ; /* stale: it only gives its buffer back */
+        reset_done(bot, req->status);
     else if (req->status == -ESHUTDOWN)
         restart(bot, BOT_OFF); /* disabled() is on its way */
     else if (xfer == &bot->cbw_xfer)

@@ -130,3 +130,8 @@ void ffs_endpoint_flush(int endpoint_fd)
 {
     (void)ioctl(endpoint_fd, IOCTL_REQUEST(FUNCTIONFS_FIFO_FLUSH));
 }
+
+void ffs_endpoint_clear_halt(int endpoint_fd)
+{
+    (void)ioctl(endpoint_fd, IOCTL_REQUEST(FUNCTIONFS_CLEAR_HALT));
+}

@@ -44,5 +44,6 @@ int ffs_ep0_write_descriptors(int ep0_fd);
 int ffs_endpoint_max_packet(int endpoint_fd);
 /* Empties its FIFO; does nothing where the controller has no such operation. */
 void ffs_endpoint_flush(int endpoint_fd);
+void ffs_endpoint_clear_halt(int endpoint_fd);
 
 #endif

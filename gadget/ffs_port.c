@@ -22,7 +22,8 @@ struct slot {
     struct iocb iocb;
     struct usb_req *req;
     uint32_t generation;
-    bool done; /* reaped; waits for older ones of its endpoint */
+    bool slipped; /* perhaps: the device was configured while it was submitted */
+    bool done;    /* reaped; waits for older ones of its endpoint */
     long result;
 };
 
@@ -86,8 +87,9 @@ static void fill_outcome(struct ffs_port *port, const struct slot *slot)
     req->busy = false;
     req->actual_bytes = 0;
     if (slot->generation != port->generation) {
+        bool lost = slot->slipped && req->endpoint == USB_OUT && slot->result > 0;
         port->stats.stale++;
-        req->status = -ESHUTDOWN;
+        req->status = lost ? -ESTALE : -ESHUTDOWN;
     } else if (slot->result < 0) {
         req->status = slot->result == -EAGAIN ? -ESHUTDOWN : (int)slot->result;
     } else {
@@ -109,25 +111,6 @@ static void deliver(struct ffs_port *port, struct queue *q)
         q->head = (q->head + 1) % SLOTS;
         q->count--;
         port->usb.events->io_done(port->usb.events_ctx, req);
-    }
-}
-
-void ffs_port_aio_ready(struct ffs_port *port)
-{
-    struct io_event events[2 * SLOTS];
-    struct timespec no_wait = {0, 0};
-    eventfd_t count;
-
-    (void)eventfd_read(port->event_fd, &count); /* only empties it: the ring counts */
-    int got = io_getevents(port->aio, 0, (long)(2 * SLOTS), events, &no_wait);
-    if (got < 0)
-        say(port, LUN_LOG_ERROR, "io_getevents", got);
-    for (int i = 0; i < got; i++) {
-        struct slot *slot = events[i].data;
-
-        slot->done = true;
-        slot->result = (long)events[i].res;
-        deliver(port, &port->queues[slot->req->endpoint]);
     }
 }
 
@@ -170,8 +153,29 @@ static unsigned outstanding(const struct ffs_port *port, struct queue *q)
     return n;
 }
 
+/* Asks for one back. EINPROGRESS: cancelled, it will be in the ring. EINVAL: too
+ * late, it is in the ring, or was cancelled before. */
+static void cancel_slot(struct ffs_port *port, struct slot *slot)
+{
+    struct io_event unused;
+    int err = io_cancel(port->aio, &slot->iocb, &unused);
+
+    if (err != -EINPROGRESS && err != -EINVAL && err != 0)
+        say(port, LUN_LOG_WARNING, "io_cancel", err);
+}
+
+/* The youngest first: taking the active one back would start the next. */
+static void cancel_queue(struct ffs_port *port, struct queue *q)
+{
+    for (unsigned i = q->count; i-- > 0;)
+        if (!slot_at(q, i)->done)
+            cancel_slot(port, slot_at(q, i));
+}
+
 /* usb_port_ops: an error of the kernel's for an accepted request, a disabled
- * endpoint for one, comes back through the ring like any completion. */
+ * endpoint for one, comes back through the ring like any completion. The host
+ * may configure the device between the look at ep0 and io_submit(): hence the
+ * second look, and such a request is taken back at once. */
 static int ffs_submit(struct usb_port *usb, struct usb_req *req)
 {
     struct ffs_port *port = port_of(usb);
@@ -192,6 +196,7 @@ static int ffs_submit(struct usb_port *usb, struct usb_req *req)
     iocb->data = slot;
     slot->req = req;
     slot->generation = port->generation;
+    slot->slipped = false;
     slot->done = false;
 
     int taken = io_submit(port->aio, 1, &iocb);
@@ -204,6 +209,9 @@ static int ffs_submit(struct usb_port *usb, struct usb_req *req)
         req->endpoint == USB_IN ? &port->stats.last_in_buf : &port->stats.last_out_buf;
     if (req->length_bytes > BULK_MAX_PACKET_SUPER)
         *last = req->buf;
+    slot->slipped = configuration_is_stale(port) && port->held.type == FFS_EV_ENABLE;
+    if (slot->slipped)
+        cancel_slot(port, slot);
     return 0;
 }
 
@@ -223,23 +231,6 @@ static int ffs_halt(struct usb_port *usb, enum usb_endpoint endpoint)
     if (n < 0 && errno == EBADMSG)
         return 0;
     return n < 0 ? -errno : -EIO;
-}
-
-/* The youngest first: taking the active one back would start the next. */
-static void cancel_queue(struct ffs_port *port, struct queue *q)
-{
-    for (unsigned i = q->count; i-- > 0;) {
-        struct slot *slot = slot_at(q, i);
-        struct io_event unused;
-
-        if (slot->done)
-            continue;
-        /* EINPROGRESS: cancelled, it will be in the ring. EINVAL: too late, it
-         * is in the ring, or was cancelled before. */
-        int err = io_cancel(port->aio, &slot->iocb, &unused);
-        if (err != -EINPROGRESS && err != -EINVAL && err != 0)
-            say(port, LUN_LOG_WARNING, "io_cancel", err);
-    }
 }
 
 /* usb_port_ops. A request that is done may still have data in the controller's
@@ -291,8 +282,8 @@ static enum usb_speed speed_of(int max_packet_bytes)
 
 /*
  * SET_CONFIGURATION. The kernel drops events that a later one makes void: an
- * enable may come without the disable before it. A request that slipped into
- * the new configuration is taken back. The descriptor in use tells the speed;
+ * enable may come without the disable before it. What slipped into the new
+ * configuration, a request or a halt, is taken back. The descriptor in use tells the speed;
  * without one the endpoints are disabled again already, and that event comes.
  */
 static void on_enable(struct ffs_port *port)
@@ -306,6 +297,7 @@ static void on_enable(struct ffs_port *port)
             max_packet < 0 ? max_packet : -EPROTO);
         return;
     }
+    ffs_endpoint_clear_halt(port->queues[USB_IN].fd);
     port->generation++;
     port->enabled = true;
     port->usb.events->enabled(port->usb.events_ctx, speed, (uint16_t)max_packet);
@@ -369,6 +361,26 @@ static void run_held(struct ffs_port *port)
     struct ffs_event event = port->held;
     port->has_held = false;
     on_event(port, &event);
+}
+
+void ffs_port_aio_ready(struct ffs_port *port)
+{
+    struct io_event events[2 * SLOTS];
+    struct timespec no_wait = {0, 0};
+    eventfd_t count;
+
+    run_held(port);                             /* what came in since is of the new configuration */
+    (void)eventfd_read(port->event_fd, &count); /* only empties it: the ring counts */
+    int got = io_getevents(port->aio, 0, (long)(2 * SLOTS), events, &no_wait);
+    if (got < 0)
+        say(port, LUN_LOG_ERROR, "io_getevents", got);
+    for (int i = 0; i < got; i++) {
+        struct slot *slot = events[i].data;
+
+        slot->done = true;
+        slot->result = (long)events[i].res;
+        deliver(port, &port->queues[slot->req->endpoint]);
+    }
 }
 
 static void held_run(struct deferred *call)

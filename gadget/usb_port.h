@@ -24,7 +24,10 @@ struct usb_req {
     uint8_t *buf;
     uint32_t length_bytes; /* OUT: a multiple of wMaxPacketSize. IN: 0 is a zero-length packet */
 
-    int status; /* 0, or -errno: -ESHUTDOWN disabled or reset, -ECONNRESET cancelled */
+    /* 0, or -errno: -ESHUTDOWN disabled or reset; -ECONNRESET cancelled; -ESTALE, OUT only:
+     * disabled and enabled again while it was submitted, and it has taken what the host sent
+     * since: the protocol makes the host begin anew. */
+    int status;
     uint32_t actual_bytes;
 
     uint32_t generation; /* the port's: requests of an older configuration only give buffers back */

@@ -52,7 +52,8 @@ static const struct {
     {"stat", EACCES},       {"fstat", EACCES}, {"uname", EPERM},
 };
 
-static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_FLUSH, FUNCTIONFS_ENDPOINT_DESC};
+static const unsigned long functionfs[] = {FUNCTIONFS_FIFO_FLUSH, FUNCTIONFS_CLEAR_HALT,
+                                           FUNCTIONFS_ENDPOINT_DESC};
 
 /* What libiscsi sets on its connection. */
 static const struct {

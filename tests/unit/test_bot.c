@@ -1507,6 +1507,36 @@ static void a_failing_discard_ends_in_rest(void **state)
     is_invalid_until_reset(b); /* discards again */
 }
 
+/* The host waits for an answer that never comes: it is told so by a halt. */
+static void a_cbw_that_is_lost_in_a_new_configuration_wants_a_reset(void **state)
+{
+    struct bench *b = *state;
+
+    script_port_turn(&b->port);
+    b->port.hold_done = true;
+    script_port_finish(&b->port, USB_OUT, -ESTALE, 0);
+    script_port_enable(&b->port, USB_SPEED_HIGH, PACKET);
+    b->port.hold_done = false;
+    script_port_turn(&b->port);
+    assert_int_equal(bot_stats(b->bot)->faults, 0);
+    is_invalid_until_reset(b);
+}
+
+static void a_cbw_that_was_lost_before_the_cable_was_pulled_is_forgotten(void **state)
+{
+    struct bench *b = *state;
+
+    script_port_turn(&b->port);
+    b->port.hold_done = true;
+    script_port_finish(&b->port, USB_OUT, -ESTALE, 0);
+    script_port_disable(&b->port);
+    b->port.hold_done = false;
+    script_port_turn(&b->port);
+    assert_string_equal(bot_state_name(b->bot), "off");
+    script_port_enable(&b->port, USB_SPEED_HIGH, PACKET);
+    works(b);
+}
+
 static void a_packet_size_of_no_bulk_endpoint_leaves_it_off(void **state)
 {
     struct bench *b = *state;
@@ -1677,6 +1707,8 @@ int main(void)
         PACKET_TEST(a_short_room_before_the_last_wants_a_reset),
         PACKET_TEST(a_port_that_refuses_everything_ends_in_rest),
         PACKET_TEST(a_failing_discard_ends_in_rest),
+        PACKET_TEST(a_cbw_that_is_lost_in_a_new_configuration_wants_a_reset),
+        PACKET_TEST(a_cbw_that_was_lost_before_the_cable_was_pulled_is_forgotten),
         PACKET_TEST(a_packet_size_of_no_bulk_endpoint_leaves_it_off),
         PACKET_TEST(get_max_lun_is_the_highest_lun),
         PACKET_TEST(stats_count),

@@ -37,8 +37,9 @@ static struct {
     struct iocb *cancelled[KERNEL_Q];
     unsigned cancelled_count;
     int max_packet;
-    unsigned acknowledged, stalled, answered, flushed;
+    unsigned acknowledged, stalled, answered, flushed, cleared;
     uint8_t answer;
+    enum ffs_event_type overtakes; /* happens as a request is submitted; BIND: nothing */
 } kernel;
 
 int ffs_ep0_read(int ep0_fd, struct ffs_event *event)
@@ -105,6 +106,12 @@ void ffs_endpoint_flush(int endpoint_fd)
     kernel.flushed++;
 }
 
+void ffs_endpoint_clear_halt(int endpoint_fd)
+{
+    assert_int_equal(endpoint_fd, EP_IN);
+    kernel.cleared++;
+}
+
 int io_setup(int maxevents, io_context_t *ctxp)
 {
     assert_true(maxevents >= 2 * FFS_PORT_DEPTH);
@@ -124,6 +131,8 @@ int io_submit(io_context_t ctx, long nr, struct iocb *ios[])
     assert_int_equal(nr, 1);
     assert_in_range(kernel.queued_count, 0, KERNEL_Q - 1);
     kernel.queued[kernel.queued_count++] = ios[0];
+    if (kernel.overtakes != FFS_EV_BIND)
+        kernel.events[kernel.event_count++] = (struct ffs_event){.type = kernel.overtakes};
     return 1;
 }
 
@@ -194,6 +203,8 @@ static void on_enabled(void *ctx, enum usb_speed speed, uint16_t max_packet_byte
 {
     (void)ctx;
     assert_true(speed != USB_SPEED_NONE);
+    if (kernel.cleared)
+        note("cleared", (int)kernel.cleared);
     note("enabled", max_packet_bytes);
 }
 
@@ -294,7 +305,7 @@ static void the_descriptor_in_use_tells_the_speed(void **state)
     kernel.max_packet = 1024;
     add_event(FFS_EV_ENABLE);
     ffs_port_ep0_ready(port);
-    assert_string_equal(trace, "enabled1024 ");
+    assert_string_equal(trace, "cleared1 enabled1024 ");
 }
 
 static void an_enable_that_is_over_already_is_not_told(void **state)
@@ -313,7 +324,7 @@ static void an_enable_without_disable_is_both(void **state)
     enable();
     add_event(FFS_EV_ENABLE);
     ffs_port_ep0_ready(port);
-    assert_string_equal(trace, "disabled0 enabled512 ");
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 ");
 }
 
 static void unbind_disables_once(void **state)
@@ -438,7 +449,7 @@ static void a_request_of_an_older_configuration_only_gives_its_buffer_back(void 
     ffs_port_ep0_ready(port);
     complete(0, 512); /* as if it had been done just before */
     ffs_port_aio_ready(port);
-    assert_string_equal(trace, "disabled0 enabled512 done0 ");
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 done0 ");
     assert_int_equal(reqs[0].status, -ESHUTDOWN);
     assert_int_equal(reqs[0].actual_bytes, 0);
     assert_int_equal(ffs_port_stats(port)->stale, 1);
@@ -465,6 +476,91 @@ static void an_enable_takes_back_what_slipped_into_the_new_configuration(void **
     add_event(FFS_EV_ENABLE);
     ffs_port_ep0_ready(port);
     assert_int_equal(kernel.cancelled_count, 1);
+}
+
+/* USB 2.0 9.4.5; and a halt may have been on its way to the kernel meanwhile. */
+static void no_halt_outlives_a_new_configuration(void **state)
+{
+    (void)state;
+    enable();
+    assert_int_equal(kernel.cleared, 1);
+    add_event(FFS_EV_ENABLE);
+    ffs_port_ep0_ready(port);
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 ");
+}
+
+/* The host configures the device as the request is handed over, and its first
+ * bytes are in a request that the protocol knows nothing of any more. */
+static void bytes_that_a_new_configuration_lost_are_told(void **state)
+{
+    (void)state;
+    enable();
+    kernel.overtakes = FFS_EV_ENABLE;
+    assert_int_equal(submit(0, USB_OUT), 0);
+    kernel.overtakes = FFS_EV_BIND;
+    assert_int_equal(kernel.cancelled_count, 1); /* at once, though it is too late */
+    assert_string_equal(trace, "");
+    (void)deferred_run(&deferred);
+    complete(0, 31);
+    ffs_port_aio_ready(port);
+    assert_int_equal(reqs[0].status, -ESTALE);
+    assert_int_equal(reqs[0].actual_bytes, 0);
+}
+
+/* Or the protocol would take a CBW of the new configuration for one of the old. */
+static void a_new_configuration_is_told_before_what_came_in_since(void **state)
+{
+    (void)state;
+    enable();
+    kernel.overtakes = FFS_EV_ENABLE;
+    assert_int_equal(submit(0, USB_OUT), 0);
+    kernel.overtakes = FFS_EV_BIND;
+    complete(0, 31);
+    ffs_port_aio_ready(port);
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 done0 ");
+    assert_int_equal(reqs[0].status, -ESTALE);
+}
+
+static void nothing_is_lost_in_a_request_that_comes_back_empty(void **state)
+{
+    (void)state;
+    enable();
+    kernel.overtakes = FFS_EV_ENABLE;
+    assert_int_equal(submit(0, USB_OUT), 0);
+    assert_int_equal(submit(1, USB_IN), -ESHUTDOWN);
+    kernel.overtakes = FFS_EV_BIND;
+    (void)deferred_run(&deferred);
+    complete(0, -ECONNRESET);
+    ffs_port_aio_ready(port);
+    assert_int_equal(reqs[0].status, -ESHUTDOWN);
+}
+
+/* Data to the host are of the configuration before, whenever they went. */
+static void nothing_is_lost_in_a_request_to_the_host(void **state)
+{
+    (void)state;
+    enable();
+    kernel.overtakes = FFS_EV_ENABLE;
+    assert_int_equal(submit(0, USB_IN), 0);
+    kernel.overtakes = FFS_EV_BIND;
+    (void)deferred_run(&deferred);
+    complete(0, 512);
+    ffs_port_aio_ready(port);
+    assert_int_equal(reqs[0].status, -ESHUTDOWN);
+}
+
+/* A configuration that ends takes everything back by itself. */
+static void nothing_is_lost_in_a_configuration_that_ends(void **state)
+{
+    (void)state;
+    enable();
+    kernel.overtakes = FFS_EV_DISABLE;
+    assert_int_equal(submit(0, USB_OUT), 0);
+    kernel.overtakes = FFS_EV_BIND;
+    (void)deferred_run(&deferred);
+    complete(0, 31);
+    ffs_port_aio_ready(port);
+    assert_int_equal(reqs[0].status, -ESHUTDOWN);
 }
 
 static void cancel_begins_with_the_youngest(void **state)
@@ -500,7 +596,7 @@ static void a_request_is_refused_when_the_configuration_has_changed_unseen(void 
     assert_int_equal(kernel.queued_count, 0);
     assert_string_equal(trace, ""); /* not from inside submit() */
     assert_int_equal(deferred_run(&deferred), 1);
-    assert_string_equal(trace, "disabled0 enabled512 ");
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 ");
     assert_int_equal(submit(0, USB_IN), 0);
 }
 
@@ -512,9 +608,9 @@ static void an_event_found_by_submit_is_told_before_later_ones(void **state)
     add_event(FFS_EV_ENABLE);
     assert_int_equal(submit(0, USB_IN), -ESHUTDOWN);
     ffs_port_ep0_ready(port);
-    assert_string_equal(trace, "disabled0 enabled512 ");
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 ");
     (void)deferred_run(&deferred);
-    assert_string_equal(trace, "disabled0 enabled512 ");
+    assert_string_equal(trace, "disabled0 cleared2 enabled512 ");
 }
 
 static void other_events_do_not_hold_a_request_up(void **state)
@@ -597,6 +693,12 @@ int main(void)
         TEST(a_request_of_an_older_configuration_only_gives_its_buffer_back),
         TEST(old_requests_do_not_take_the_place_of_new_ones),
         TEST(an_enable_takes_back_what_slipped_into_the_new_configuration),
+        TEST(no_halt_outlives_a_new_configuration),
+        TEST(bytes_that_a_new_configuration_lost_are_told),
+        TEST(a_new_configuration_is_told_before_what_came_in_since),
+        TEST(nothing_is_lost_in_a_request_that_comes_back_empty),
+        TEST(nothing_is_lost_in_a_request_to_the_host),
+        TEST(nothing_is_lost_in_a_configuration_that_ends),
         TEST(cancel_begins_with_the_youngest),
         TEST(an_endpoint_with_requests_is_not_halted),
         TEST(a_request_is_refused_when_the_configuration_has_changed_unseen),

@@ -115,7 +115,11 @@ static int waiting(void)
 
 static int functionfs_ioctl(void)
 {
-    return !(ioctl(0, FUNCTIONFS_FIFO_FLUSH) < 0 && (errno == ENOTTY || errno == EINVAL));
+    static const unsigned long requests[] = {FUNCTIONFS_FIFO_FLUSH, FUNCTIONFS_CLEAR_HALT};
+    for (unsigned i = 0; i < sizeof requests / sizeof requests[0]; i++)
+        if (ioctl(0, requests[i]) >= 0 || (errno != ENOTTY && errno != EINVAL))
+            return 1;
+    return 0;
 }
 
 /* As musl does it: the request sign-extended. */
