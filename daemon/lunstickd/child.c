@@ -407,6 +407,7 @@ static uint64_t prepare(void *ctx)
 {
     struct child *child = ctx;
     uint64_t next_us = control_next_timeout_us(&child->control);
+    next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
     watch_cable(child);
     for (unsigned i = 0; i < child->count; i++)
         next_us = loop_earlier(next_us, drive_prepare(child->drives[i]));
@@ -420,6 +421,7 @@ static void timers(void *ctx)
     struct child *child = ctx;
     for (unsigned i = 0; i < child->count; i++)
         drive_run_timeouts(child->drives[i]);
+    bot_run_timeouts(child->bot);
     control_run_timeouts(&child->control);
 }
 
