@@ -178,9 +178,14 @@ static void proof_done(struct continuity *c, enum continuity_end end, const char
 
 /* ---- exclusive access ---- */
 
+static bool wants_exclusive(const struct lun *lun)
+{
+    return lun->config.reservation_key != 0 && !lun->access_released;
+}
+
 static void reserve_disk(struct lun *lun)
 {
-    bool exclusive = lun->config.reservation_key != 0 && !lun->access_released;
+    bool exclusive = wants_exclusive(lun);
     if (!exclusive && !lun->reserve.registered) {
         prove_disk(lun);
         return;
@@ -223,6 +228,8 @@ static void reserved(struct lun *lun, bool held)
     lun->warned_of_sharing |= !held;
     if (held && lun->probe.conflict)
         start_anew(lun); /* now it tells everything */
+    else if (lun->probe.why[0])
+        reject_disk(lun, BACKEND_FAULT_TRANSIENT, lun->probe.why);
     else
         prove_disk(lun);
 }
@@ -243,7 +250,10 @@ static void reserve_done(struct reserve *r, enum reserve_end end, const char *wh
         reserved(lun, end == RESERVE_HELD);
         break;
     case RESERVE_RELEASED:
-        prove_disk(lun);
+        if (lun->probe.conflict)
+            start_anew(lun);
+        else
+            prove_disk(lun);
         break;
     case RESERVE_REFUSED:
         reject_disk(lun, BACKEND_FAULT_PERMANENT, why);
@@ -288,7 +298,8 @@ static void probe_done(struct probe *p, const char *fault, enum backend_fault se
         fault = cdrom_unusable(&p->disk);
         severity = BACKEND_FAULT_PERMANENT;
     }
-    if (fault)
+    /* What a reservation hides may be hidden by one of our own, or be taken over. */
+    if (fault && !(p->conflict && wants_exclusive(lun)))
         reject_disk(lun, severity, fault);
     else
         reserve_disk(lun);

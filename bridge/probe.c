@@ -240,6 +240,7 @@ static void begin(struct probe *p)
 {
     memset(&p->disk, 0, sizeof(p->disk));
     p->again = p->conflict = false;
+    p->why[0] = '\0';
     p->step = STEP_INQUIRY;
     p->vpd_next = 0;
     step_send(p);
@@ -262,8 +263,11 @@ static void step_done(struct errand *errand, enum errand_end end)
     if (end == ERRAND_GOOD) {
         fault = step_take(p, errand->cmd.outcome.moved_bytes);
     } else {
-        p->conflict |= errand->cmd.outcome.status == SCSI_STATUS_CODE_RESERVATION_CONFLICT;
         fault = step_refused(p, sense);
+        if (errand->cmd.outcome.status == SCSI_STATUS_CODE_RESERVATION_CONFLICT) {
+            p->conflict = true;
+            fault = fault ? "the disk is reserved for another initiator" : NULL;
+        }
         if (!fault && p->step == STEP_CAPACITY16) {
             p->step = STEP_CAPACITY10;
             step_send(p);

@@ -27,7 +27,7 @@ struct probe {
     unsigned attempts;
     struct errand errand;
     uint8_t buf[256];
-    char why[PROBE_WHY_BYTES];
+    char why[PROBE_WHY_BYTES]; /* the fault of the last probe; empty: none */
 };
 
 void probe_init(struct probe *p, struct backend *backend,

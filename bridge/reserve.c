@@ -164,13 +164,17 @@ static void refused(struct reserve *r)
     default:
         break;
     }
-    if (conflict)
+    if (conflict) {
         finish(r, RESERVE_REFUSED,
                "the disk is reserved for another initiator (by RESERVE, which names nobody)");
-    else if (illegal && r->step != STEP_PREEMPT)
+    } else if (illegal && r->step != STEP_PREEMPT) {
         finish(r, RESERVE_NONE, NULL);
-    else
-        finish(r, RESERVE_FAULT, "the target does not let us reserve the disk now");
+    } else {
+        snprintf(r->why, sizeof(r->why),
+                 "the target does not let us reserve the disk (status %02X, sense %02X/%02X/%02X)",
+                 e->cmd.outcome.status, e->sense.key, e->sense.asc, e->sense.ascq);
+        finish(r, RESERVE_FAULT, r->why);
+    }
 }
 
 static void found_holder(struct reserve *r, uint32_t bytes)

@@ -231,6 +231,7 @@ static void reserve_out(struct ram_backend *ram, struct backend_cmd *cmd)
 static bool is_locked_out(const struct ram_backend *ram, const struct op *op)
 {
     bool listed = op->plain || op->flush || strncmp(op->name, "MODE S", 6) == 0;
+    listed = listed || (ram->pr_strict && strncmp(op->name, "READ CAP", 8) == 0);
     return ram->pr_holder == RAM_PR_OTHERS && listed;
 }
 

@@ -36,6 +36,7 @@ struct ram_backend {
     /* Persistent reservations: of Exclusive Access, for us and for one other. */
     bool pr;                   /* the target has them */
     bool pr_abort;             /* PREEMPT AND ABORT, too */
+    bool pr_strict;            /* hides the capacity, too, as the kernel's target does */
     bool pr_forgets;           /* a login is a new nexus, and registers anew */
     const char *pr_other_name; /* READ FULL STATUS names the other so; NULL: it is not there */
     uint64_t pr_key;           /* registered by us in this nexus; 0: not */

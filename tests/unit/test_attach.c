@@ -782,6 +782,55 @@ static void the_name_of_a_holder_is_cut_at_what_is_not_printable(void **state)
     assert_non_null(strstr(b.ram.last_why, "iqn.2026-01.test:x ("));
 }
 
+static void a_target_that_hides_the_capacity_is_asked_again_once_it_is_ours(void **state)
+{
+    (void)state;
+    b.ram.pr_strict = b.ram.pr_forgets = true;
+    bench_up(&b);
+    host_writes(100, 8);
+    log_in_again();
+    assert_int_equal(b.ram.accepts, 2);
+    assert_int_equal(b.ram.rejects, 0);
+    host_hears_nothing();
+    assert_int_equal(lun_stats(b.lun)->proofs, 1);
+}
+
+static void a_target_that_hides_the_capacity_names_the_holder_all_the_same(void **state)
+{
+    (void)state;
+    b.ram.pr_strict = true;
+    held_by_another();
+    bench_up(&b);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_PERMANENT);
+    assert_non_null(strstr(b.ram.last_why, OTHER_NAME));
+}
+
+static void a_shared_disk_that_another_has_says_so(void **state)
+{
+    (void)state;
+    b.ram.pr_strict = true;
+    held_by_another();
+    log_in_again();
+    assert_int_equal(b.ram.rejects, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_TRANSIENT);
+    assert_non_null(strstr(b.ram.last_why, "reserved for another initiator"));
+    b.ram.pr_holder = RAM_PR_FREE;
+    log_in_again();
+    host_hears_nothing();
+}
+
+static void a_disk_that_is_kept_by_other_means_is_not_ours(void **state)
+{
+    (void)state;
+    b.ram.pr = false;
+    b.ram.pr_strict = true;
+    b.ram.pr_holder = RAM_PR_OTHERS;
+    bench_up(&b);
+    assert_int_equal(b.ram.accepts, 0);
+    assert_int_equal(b.ram.rejects, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_TRANSIENT);
+}
+
 static void a_disk_is_taken_over_where_that_is_wanted(void **state)
 {
     (void)state;
@@ -1024,6 +1073,10 @@ int main(void)
         TEST_WITH(a_disk_that_another_has_is_refused_with_its_name, setup_exclusive),
         TEST_WITH(a_holder_that_the_target_does_not_name_is_told_by_its_key, setup_exclusive),
         TEST_WITH(the_name_of_a_holder_is_cut_at_what_is_not_printable, setup_exclusive),
+        TEST_WITH(a_target_that_hides_the_capacity_is_asked_again_once_it_is_ours, setup_exclusive),
+        TEST_WITH(a_target_that_hides_the_capacity_names_the_holder_all_the_same, setup_exclusive),
+        TEST(a_shared_disk_that_another_has_says_so),
+        TEST_WITH(a_disk_that_is_kept_by_other_means_is_not_ours, setup_exclusive),
         TEST_WITH(a_disk_is_taken_over_where_that_is_wanted, setup_take_over),
         TEST_WITH(another_target_is_taken_over_if_that_is_wanted_for_it, setup_take_over),
         TEST_WITH(a_target_without_preempt_and_abort_preempts, setup_take_over),

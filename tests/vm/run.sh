@@ -15,6 +15,7 @@ rough
 wire
 faults
 outage
+cache
 cable
 try
 "
