@@ -16,6 +16,7 @@ wire
 faults
 outage
 cache
+frozen
 cable
 try
 "
