@@ -62,24 +62,22 @@ static void tell_host(struct lun *lun, enum verdict verdict, const struct disk_i
                 "the host is told of a new medium: %s; an older copy of the disk, or a cache that "
                 "was lost",
                 lun->continuity.why);
-        lun_fail_all(lun, sense_medium_changed);
-        lun_raise_attention(lun, sense_medium_changed);
+        medium_exchanged(lun);
         break;
     case DISK_OTHER:
         lun_log(lun, LUN_LOG_WARNING, "the host is told of a new medium: %s",
                 lun->config.ephemeral ? "this target makes a fresh disk at each login"
                                       : "the target presents another disk than before");
-        lun_fail_all(lun, sense_medium_changed);
-        lun_raise_attention(lun, sense_medium_changed);
+        medium_exchanged(lun);
         break;
     case DISK_GROWN:
     case DISK_RESHAPED:
         lun_log(lun, LUN_LOG_WARNING, "the disk's capacity changed from %llu to %llu blocks",
                 (unsigned long long)lun->disk.blocks, (unsigned long long)fresh->blocks);
         if (verdict == DISK_RESHAPED)
-            lun_fail_all(lun, sense_medium_changed);
-        lun_raise_attention(lun,
-                            verdict == DISK_GROWN ? sense_capacity_changed : sense_medium_changed);
+            medium_exchanged(lun);
+        else
+            lun_raise_attention(lun, sense_capacity_changed);
         break;
     }
 }

@@ -134,7 +134,8 @@ int lun_insert(struct lun *lun);
 /* As read_only of the configuration. Hosts ask for it when a medium comes in: call
  * it while there is none. */
 void lun_write_protect(struct lun *lun, bool read_only);
-/* The cable was out for a while: what a host ejected comes back, unless it never shall. */
+/* The cable was out for a while: what a host ejected comes back, unless it never shall;
+ * so does a fixed disk that was exchanged. */
 void lun_replugged(struct lun *lun);
 
 /* Another back end from now on; only while there is no session, the old one holds

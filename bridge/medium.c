@@ -21,6 +21,8 @@ const char *medium_name(enum medium medium)
         return "ejected";
     case MEDIUM_GIVEN_UP:
         return "given up";
+    case MEDIUM_EXCHANGED:
+        return "exchanged";
     }
     return "awaited";
 }
@@ -88,6 +90,20 @@ void medium_missed(struct lun *lun)
         lun->medium_until_us = lun_now(lun) + lun->config.give_up_after_ms * (uint64_t)1000;
 }
 
+void medium_exchanged(struct lun *lun)
+{
+    if (lun->config.removable) {
+        lun_fail_all(lun, sense_medium_changed);
+        lun_raise_attention(lun, sense_medium_changed);
+    } else if (lun->medium == MEDIUM_IN) {
+        lun_log(lun, LUN_LOG_WARNING,
+                "a fixed disk cannot be exchanged: the host sees no medium until the cable is "
+                "unplugged and plugged in again");
+        take_out(lun, MEDIUM_EXCHANGED);
+        lun_fail_all(lun, sense_no_medium);
+    }
+}
+
 uint64_t medium_timeout_us(const struct lun *lun)
 {
     return lun->medium_until_us;
@@ -137,6 +153,7 @@ void lun_write_protect(struct lun *lun, bool read_only)
 void lun_replugged(struct lun *lun)
 {
     lun->writes_lost = false; /* whoever wrote them is gone */
-    if (lun->medium == MEDIUM_OUT_HOST && lun->config.reinsert != MEDIUM_REINSERT_NEVER)
+    bool ejected = lun->medium == MEDIUM_OUT_HOST && lun->config.reinsert != MEDIUM_REINSERT_NEVER;
+    if (ejected || lun->medium == MEDIUM_EXCHANGED)
         put_in(lun);
 }

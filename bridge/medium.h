@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 enum medium {
-    MEDIUM_UNSEEN,   /* wanted, but no disk was accepted yet */
-    MEDIUM_IN,       /* also while the target is away */
-    MEDIUM_OUT_HOST, /* the host ejected it (START STOP UNIT) */
-    MEDIUM_OUT_USER, /* lun_eject() */
-    MEDIUM_GIVEN_UP, /* the target was away longer than give_up_after_ms */
+    MEDIUM_UNSEEN,    /* wanted, but no disk was accepted yet */
+    MEDIUM_IN,        /* also while the target is away */
+    MEDIUM_OUT_HOST,  /* the host ejected it (START STOP UNIT) */
+    MEDIUM_OUT_USER,  /* lun_eject() */
+    MEDIUM_GIVEN_UP,  /* the target was away longer than give_up_after_ms */
+    MEDIUM_EXCHANGED, /* behind a fixed disk there is another one now, until it is replugged */
 };
 const char *medium_name(enum medium medium);
 
@@ -34,6 +35,11 @@ struct sense_code medium_start_stop(struct lun *lun, const uint8_t *cdb);
 /* A disk was accepted; the session ended. */
 void medium_found(struct lun *lun);
 void medium_missed(struct lun *lun);
+/* There is another disk now. A removable one is a new medium to the host. Of a fixed
+ * one hosts expect no such thing: Linux takes the news for a reset and repeats the
+ * command, which would land on the other disk. To them it is gone until they find it
+ * anew behind the cable. */
+void medium_exchanged(struct lun *lun);
 /* When medium_run_timeout() is due; UINT64_MAX: never. */
 uint64_t medium_timeout_us(const struct lun *lun);
 void medium_run_timeout(struct lun *lun);

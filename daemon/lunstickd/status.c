@@ -212,6 +212,9 @@ static void put_out(struct text *t, const struct status_view *v, const struct st
         put(t, "the disk was ejected here; lunstick insert puts it in.");
     } else if (l->medium == MEDIUM_OUT_HOST) {
         put(t, "the host ejected the disk; %s.", back[l->reinsert]);
+    } else if (l->medium == MEDIUM_EXCHANGED) {
+        put(t, "there is another disk now, and a fixed disk cannot be exchanged; lunstick unplug "
+               "and lunstick plug bring it in.");
     } else {
         put(t, "the disk was given up");
         if (l->session->last_fault[0]) {

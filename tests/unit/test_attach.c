@@ -57,6 +57,12 @@ static void adjust_ephemeral(struct lun_config *config)
     config->ephemeral = true;
 }
 
+static void adjust_fixed(struct lun_config *config)
+{
+    config->log = note_warning;
+    config->removable = false;
+}
+
 static void open_with(void (*adjust)(struct lun_config *))
 {
     warnings = releases = 0;
@@ -81,6 +87,14 @@ static int setup_ephemeral(void **state)
 {
     (void)state;
     open_with(adjust_ephemeral);
+    bench_up(&b);
+    return 0;
+}
+
+static int setup_fixed(void **state)
+{
+    (void)state;
+    open_with(adjust_fixed);
     bench_up(&b);
     return 0;
 }
@@ -249,6 +263,52 @@ static void other_block_lengths_are_a_medium_change(void **state)
     assert_sense(&cmd->outcome, sense_medium_changed);
     lun_release(b.lun, cmd);
     host_hears(sense_medium_changed);
+}
+
+/* Linux repeats a command of a fixed disk that gets a unit attention. */
+static void a_fixed_disk_that_is_another_is_gone_until_it_is_replugged(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd = write_that_waits(&note, 8);
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    assert_sense(&cmd->outcome, sense_no_medium);
+    lun_release(b.lun, cmd);
+    struct scsi_outcome o = bench_run(&b, rw10(OP_WRITE_10, 8, 8), 10, SCSI_DIR_OUT, data, 4096);
+    assert_sense(&o, sense_no_medium);
+    log_in_again(); /* nor does the next login bring it back */
+    o = host_asks();
+    assert_sense(&o, sense_no_medium);
+    assert_memory_equal(b.ram.disk, copy, DISK_BYTES);
+    lun_replugged(b.lun);
+    host_hears(sense_medium_changed);
+    host_writes(8, 8);
+}
+
+static void a_fixed_disk_that_is_an_older_copy_is_gone_until_it_is_replugged(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    ram_lose(&b.ram, "target gone");
+    restore_older_copy();
+    bench_up(&b);
+    struct scsi_outcome o = host_asks();
+    assert_sense(&o, sense_no_medium);
+    lun_replugged(b.lun);
+    host_hears(sense_medium_changed);
+}
+
+static void a_fixed_disk_may_grow(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd = write_that_waits(&note, 8);
+    b.ram.blocks += 8;
+    bench_up(&b);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+    host_hears(sense_capacity_changed);
 }
 
 static void an_ephemeral_disk_is_another_with_each_login(void **state)
@@ -1038,6 +1098,9 @@ int main(void)
         TEST(another_serial_number_is_a_medium_change),
         TEST(a_grown_disk_is_a_capacity_change_and_what_waits_goes_on),
         TEST(other_block_lengths_are_a_medium_change),
+        TEST_WITH(a_fixed_disk_that_is_another_is_gone_until_it_is_replugged, setup_fixed),
+        TEST_WITH(a_fixed_disk_that_is_an_older_copy_is_gone_until_it_is_replugged, setup_fixed),
+        TEST_WITH(a_fixed_disk_may_grow, setup_fixed),
         TEST_WITH(an_ephemeral_disk_is_another_with_each_login, setup_ephemeral),
         TEST_WITH(an_ephemeral_disk_is_the_same_within_a_session, setup_ephemeral),
         TEST(a_disk_that_kept_all_writes_goes_on_without_a_word),

@@ -260,14 +260,14 @@ static void unplugged_is_said_before_all_else(void **state)
 
 static void json_tells_where_the_medium_is(void **state)
 {
-    static const enum medium media[] = {MEDIUM_UNSEEN, MEDIUM_IN, MEDIUM_OUT_HOST, MEDIUM_OUT_USER,
-                                        MEDIUM_GIVEN_UP};
-    static const char *const names[] = {"awaited", "in", "ejected by the host", "ejected",
-                                        "given up"};
+    static const enum medium media[] = {MEDIUM_UNSEEN,   MEDIUM_IN,       MEDIUM_OUT_HOST,
+                                        MEDIUM_OUT_USER, MEDIUM_GIVEN_UP, MEDIUM_EXCHANGED};
+    static const char *const names[] = {"awaited", "in",       "ejected by the host",
+                                        "ejected", "given up", "exchanged"};
     char want[64];
 
     (void)state;
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         view.luns[0].medium = media[i];
         snprintf(want, sizeof(want), "\"medium\":\"%s\"", names[i]);
         assert_json(json());

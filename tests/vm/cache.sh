@@ -24,7 +24,7 @@ both start --lunstickd "$LUNSTICKD" --add "$RECORDS:/usr/bin/records"
 
 # Many logins in a row look like two bridges of one name, which wait longer and longer.
 bridge_start() {
-    both run "printf 'url = \"%s\";\nbackoff_max_ms = 100;\n' '$1' >/run/cache.conf"
+    both run "printf 'url = \"%s\";\nbackoff_max_ms = 100;\n%s' '$1' '${2:-}' >/run/cache.conf"
     daemon_start both --config /run/cache.conf
     disk_wait both
 }
@@ -87,6 +87,18 @@ write_failed_and_disk_is_untouched() {
     both run -t 30 'until dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; do sleep 0.2; done
         ! dmesg | grep -iE "reset (high|super)|disconnect|offlined"'
     both run 'dd if=/dev/zero of=/dev/sda bs=4k count=1 seek=3000 oflag=direct conv=notrunc 2>/dev/null'
+}
+
+# To Linux, a fixed disk with a unit attention was reset, and it repeats the WRITE.
+fixed_disk_is_gone_until_replugged() {
+    local before=$1
+    both run -t 60 'while [ -e /run/waiting ]; do sleep 0.1; done; cat /run/dd.err; [ "$(cat /run/dd.status)" -ne 0 ]'
+    both run '! dd if=/dev/zero of=/dev/sda bs=4k count=1 seek=3000 oflag=direct 2>/dev/null'
+    same "image" "$before" "$(sha <"$plain")"
+    both run 'lunstick status' | tee "$work/status"
+    grep -q 'lunstick unplug' "$work/status"
+    both run 'lunstick unplug && sleep 1.5 && lunstick plug'
+    both run -t 40 'until dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; do sleep 0.2; done'
 }
 
 # ---- a cache that is lost ----
@@ -255,6 +267,15 @@ target_start
 tgtd_target plain 16M serial=another
 test_case "cache: no write lands on another disk behind the same name" \
     write_failed_and_disk_is_untouched "$before" 'another disk'
+daemon_stop both
+disk_gone both
+bridge_start "$(url plain)" 'removable = false;'
+swap_while_a_write_waits
+before=$(sha <"$plain")
+target_start
+tgtd_target plain 16M serial=a-third
+test_case "cache: no write lands on another disk behind a fixed disk, which is gone" \
+    fixed_disk_is_gone_until_replugged "$before"
 daemon_stop both
 disk_gone both
 tgtd_kill
