@@ -3,9 +3,9 @@
 """cbws.py CAPTURE [--c]: the commands that a host sent over Bulk-Only Transport.
 
 CAPTURE is what LUNSTICK_SIM_PCAP left: pcap of link type 220 (Linux usbmon, with
-the 64-byte header). A line each: unit, in or out, length, CDB, CSW status. --c: as
-rows of a table in tests/unit/host_commands.h, each command once, and one READ(10) of
-each unit.
+the 64-byte header). A line each, as in tests/unit/captures: unit, none, in or out,
+length, CSW status and residue (- - if none came), CDB. --c: as rows of a table in
+tests/unit/host_commands.h, each command once, and one READ(10) of each unit.
 """
 import struct
 import sys
@@ -29,7 +29,7 @@ def packets(path):
 
 
 def commands(path):
-    """(lun, is_in, length, cdb, status), in order; status None: no CSW came."""
+    """(lun, is_in, length, cdb, csw), in order; csw: status and residue, None: none came."""
     pending = None
     for data in packets(path):
         kind, transfer, endpoint = data[8], data[9], data[10]
@@ -43,16 +43,20 @@ def commands(path):
             pending = (lun, bool(flags & 0x80), length, payload[15:15 + cdb_bytes])
         elif kind == COMPLETE and endpoint & 0x80 and len(payload) == 13 and \
                 payload[:4] == b'USBS' and pending:
-            yield pending + (payload[12],)
+            yield pending + ((payload[12], struct.unpack('<I', payload[8:12])[0]),)
             pending = None
     if pending:
         yield pending + (None,)
 
 
+def way(is_in, length):
+    return 'none' if length == 0 else 'in' if is_in else 'out'
+
+
 def row(lun, is_in, length, cdb):
-    way = 'NONE' if length == 0 else 'IN' if is_in else 'OUT'
     text = ''.join('\\x%02x' % b for b in cdb)
-    return '    {%d, SCSI_DIR_%s, %d, %d, "%s"},' % (lun, way, length, len(cdb), text)
+    direction = way(is_in, length).upper()
+    return '    {%d, SCSI_DIR_%s, %d, %d, "%s"},' % (lun, direction, length, len(cdb), text)
 
 
 def print_rows(path):
@@ -70,9 +74,8 @@ def main():
     if '--c' in sys.argv:
         print_rows(sys.argv[1])
         return
-    for lun, is_in, length, cdb, status in commands(sys.argv[1]):
-        print(lun, 'in ' if is_in else 'out', length, cdb.hex(' '),
-              '-' if status is None else status)
+    for lun, is_in, length, cdb, csw in commands(sys.argv[1]):
+        print(lun, way(is_in, length), length, *(csw or '--'), cdb.hex())
 
 
 main()
