@@ -167,7 +167,7 @@ static void refused(struct reserve *r)
     if (conflict) {
         finish(r, RESERVE_REFUSED,
                "the disk is reserved for another initiator (by RESERVE, which names nobody)");
-    } else if (illegal && r->step != STEP_PREEMPT) {
+    } else if (illegal && r->step != STEP_PREEMPT && !r->known) {
         finish(r, RESERVE_NONE, NULL);
     } else {
         snprintf(r->why, sizeof(r->why),
@@ -195,6 +195,7 @@ static void executed(struct reserve *r, uint32_t bytes)
         go(r, STEP_RESERVE);
         break;
     case STEP_RESERVE:
+        r->known = true;
         finish(r, RESERVE_HELD, NULL);
         break;
     case STEP_HOLDER:

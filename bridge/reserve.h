@@ -37,6 +37,7 @@ struct reserve {
     bool registered; /* our key is at the target, for all we know */
     bool take_over;
     bool releasing;
+    bool known;    /* the target has such reservations: it had ours once */
     bool no_abort; /* the target has PREEMPT only, not PREEMPT AND ABORT */
     unsigned step;
     unsigned rounds;

@@ -975,6 +975,19 @@ static void a_target_without_reservations_is_shared_with_one_warning(void **stat
     assert_int_equal(warnings, 1);
 }
 
+static void a_target_that_had_reservations_is_never_shared(void **state)
+{
+    (void)state;
+    bench_up(&b);
+    ram_lose(&b.ram, "target gone");
+    b.ram.pr = false;
+    bench_up(&b);
+    assert_int_equal(b.ram.accepts, 1);
+    assert_int_equal(b.ram.rejects, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_TRANSIENT);
+    assert_non_null(strstr(b.ram.last_why, "05/20/00"));
+}
+
 static void a_holder_that_goes_while_we_look_leaves_the_disk_to_us(void **state)
 {
     (void)state;
@@ -1146,6 +1159,7 @@ int main(void)
         TEST_WITH(a_disk_that_was_taken_from_us_is_not_taken_back, setup_take_over),
         TEST_WITH(a_reservation_that_is_taken_in_the_session_ends_it, setup_exclusive),
         TEST_WITH(a_target_without_reservations_is_shared_with_one_warning, setup_exclusive),
+        TEST_WITH(a_target_that_had_reservations_is_never_shared, setup_exclusive),
         TEST_WITH(a_holder_that_goes_while_we_look_leaves_the_disk_to_us, setup_exclusive),
         TEST_WITH(access_is_given_back_and_taken_again, setup_exclusive),
         TEST_WITH(what_others_wrote_meanwhile_is_a_medium_change, setup_exclusive),
