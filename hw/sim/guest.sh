@@ -88,7 +88,8 @@ guest_stop() {
 # returned. Fails with a message and status 125 if there is no answer within
 # SECONDS.
 guest_call() (
-    local patience=$1 verb=$2 limit=$3 body=$4 port='' i lock in out id status len errlen deadline n got
+    local patience=$1 verb=$2 limit=$3 body=$4 port='' i lock in out id status len errlen deadline n
+    local got line part
     shift 4
     id=$BASHPID.$RANDOM$RANDOM
     fail() { echo "${0##*/}: $1" >&2; exit 125; }
@@ -123,7 +124,16 @@ guest_call() (
     echo "$verb $id $limit $(stat -Lc %s "$body") $*" >&$in
     timeout "$patience" cat "$body" >&$in || fail "the $guest guest does not listen"
     deadline=$((SECONDS + patience))
-    until read -r -t 1 -u "$out" got status len errlen && [ "$got" = "$id" ]; do
+    # a read whose time is up in the middle of a line has taken the line's beginning
+    line=''
+    while :; do
+        if IFS= read -r -t 1 -u "$out" part; then
+            read -r got status len errlen <<<"$line$part"
+            [ "$got" != "$id" ] || break
+            line=''
+        else
+            line+=$part
+        fi
         guest_is_up || fail "the $guest guest ended in the middle (log: $guest_log)"
         [ $SECONDS -lt $deadline ] || fail "the $guest guest gave no answer within $patience s"
     done

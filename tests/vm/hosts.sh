@@ -6,6 +6,7 @@
 # the tables of tests/unit/host_commands.h of it.
 . "$(dirname "$0")/lib.sh"
 vm_begin hosts
+export LUNSTICK_SIM_BOOT_SECONDS=180
 export LUNSTICK_SIM_SUITE=trixie # its U-Boot can do several units, bookworm's cannot
 need_packages mtools dosfstools fdisk jq xorriso
 
