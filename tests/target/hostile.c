@@ -384,7 +384,9 @@ static bool wants_twist(const struct hostile *t, const struct hostile_pdu *reque
 {
     uint8_t opcode = request->bhs[0] & 0x3f;
 
-    if (!t->twist || t->twists == 0 || opcode != t->twist_opcode)
+    if (!t->twist || t->twists == 0)
+        return false;
+    if (t->twist_opcode >= 0 && opcode != t->twist_opcode)
         return false;
     return opcode != OP_SCSI_COMMAND || t->twist_cdb < 0 || request->bhs[32] == t->twist_cdb;
 }

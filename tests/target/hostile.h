@@ -25,6 +25,7 @@ enum iscsi_opcode_byte {
     OP_LOGOUT = 0x06,
     OP_NOP_IN = 0x20,
     OP_SCSI_RESPONSE = 0x21,
+    OP_TASK_RESPONSE = 0x22,
     OP_LOGIN_RESPONSE = 0x23,
     OP_TEXT_RESPONSE = 0x24,
     OP_DATA_IN = 0x25,
@@ -74,7 +75,7 @@ struct hostile {
     uint32_t window;        /* commands */
 
     /* The twist is asked for requests of this opcode (and, of a SCSI command,
-     * with this operation code; -1: any) as often as `twists` says. */
+     * with this operation code) as often as `twists` says; -1: any. */
     hostile_twist *twist;
     unsigned twists;
     int twist_opcode, twist_cdb;

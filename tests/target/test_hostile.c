@@ -394,7 +394,7 @@ static bool answer_of_a_nop(struct hostile *t, const struct hostile_pdu *request
 
 static bool answer_of_task_management(struct hostile *t, const struct hostile_pdu *request)
 {
-    return answer_as(t, request, 0x22);
+    return answer_as(t, request, OP_TASK_RESPONSE);
 }
 
 static bool answer_of_no_kind(struct hostile *t, const struct hostile_pdu *request)
