@@ -44,7 +44,7 @@ struct disk {
     int fd;
     uint64_t blocks;
     const char *serial;
-    bool write_cache;
+    bool write_cache, overlay;
     uint8_t *cache; /* of the whole disk; what is dirty counts */
     bool *dirty;
 };
@@ -77,6 +77,8 @@ static void write_block(struct disk *disk, uint64_t lba, const uint8_t *data)
 
 static void disk_flush(struct disk *disk)
 {
+    if (disk->overlay)
+        return;
     for (uint64_t lba = 0; lba < disk->blocks; lba++)
         if (disk->dirty[lba])
             write_block(disk, lba, disk->cache + lba * BLOCK_BYTES);
@@ -88,7 +90,7 @@ static void disk_write(struct disk *disk, uint64_t lba, uint64_t blocks, const u
     for (; blocks > 0; blocks--, lba++, data += BLOCK_BYTES) {
         memcpy(disk->cache + lba * BLOCK_BYTES, data, BLOCK_BYTES);
         disk->dirty[lba] = true;
-        if (through)
+        if (through && !disk->overlay)
             write_block(disk, lba, data);
     }
 }
@@ -114,6 +116,7 @@ static void disk_open(struct disk *disk, const struct cache_target *target)
     disk->blocks = (uint64_t)about.st_size / BLOCK_BYTES;
     disk->serial = target->serial;
     disk->write_cache = target->write_cache;
+    disk->overlay = target->overlay;
     disk->cache = calloc(disk->blocks, BLOCK_BYTES);
     disk->dirty = calloc(disk->blocks, sizeof(*disk->dirty));
     if (!disk->cache || !disk->dirty)
@@ -401,6 +404,8 @@ static void take_connection(struct server *s, int listener)
     s->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     s->stat_sn = 1;
     s->attention = true;
+    if (s->disk.overlay)
+        memset(s->disk.dirty, 0, s->disk.blocks * sizeof(*s->disk.dirty));
     if (s->fd >= 0)
         setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }

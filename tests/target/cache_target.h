@@ -3,7 +3,8 @@
  * An iSCSI target with one disk on an image, and with a volatile write cache
  * that is gone when the target is killed. With the cache (WCE=1) a WRITE is GOOD
  * once it is in the cache; the image has it after a SYNCHRONIZE CACHE, or at
- * once with FUA. Without (WCE=0), at GOOD.
+ * once with FUA. Without (WCE=0), at GOOD. Or with an overlay: all that a login
+ * wrote is gone with the next, whatever was flushed.
  *
  * One connection at a time: a new one takes the place of the old. All data of a
  * WRITE travel with its command, as negotiated.
@@ -18,6 +19,7 @@
 struct cache_target {
     const char *image;
     bool write_cache;
+    bool overlay;
     const char *serial;
     pid_t pid;
     uint16_t port;

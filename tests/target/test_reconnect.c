@@ -238,6 +238,12 @@ static void shared(struct lun_config *config)
     config->reservation_key = 0;
 }
 
+static void ephemeral(struct lun_config *config)
+{
+    config->reservation_key = 0;
+    config->ephemeral = true;
+}
+
 static void taking_over(struct lun_config *config)
 {
     config->take_over = true;
@@ -509,6 +515,50 @@ static void without_a_cache_every_write_outlives_the_target(void **state)
     assert_int_equal(lun_stats(board->lun)->proofs, 1);
 }
 
+/* ---- an overlay for each login, as at scsipub.com ---- */
+
+/* A write waits while the session, not the target, is exchanged. */
+static void a_login_finds_a_fresh_overlay(struct board *board)
+{
+    struct backend *backend = session_backend(board->session);
+
+    assert_true(pump_until(is_up, board));
+    host_writes(board, 100, 8, 1);
+    assert_int_equal(host_flushes(board).status, SCSI_STATUS_CODE_GOOD);
+    backend->ops->drop(backend, "the test says so");
+    fill(data, 4096, 2);
+    begin_io(board, OP_WRITE_10, 200, 8);
+    assert_sense(host_ends(board), sense_medium_changed);
+    assert_sense(host_flushes(board), sense_medium_changed);
+    assert_int_equal(host_flushes(board).status, SCSI_STATUS_CODE_GOOD);
+    begin_io(board, OP_READ_10, 200, 8);
+    assert_int_equal(host_ends(board).status, SCSI_STATUS_CODE_GOOD);
+    memset(data, 0, 4096);
+    assert_memory_equal(copy, data, 4096);
+}
+
+static void an_overlay_for_each_login_is_another_disk(void **state)
+{
+    (void)state;
+    start_cached(false);
+    cache_target_cut_power(&target);
+    target.overlay = true;
+    cache_target_start(&target);
+    a_login_finds_a_fresh_overlay(board_on(0, "cached", target.port, ephemeral));
+    assert_int_equal(lun_stats(boards[0].lun)->disproofs, 0);
+}
+
+static void an_overlay_that_nobody_declared_is_found_out(void **state)
+{
+    (void)state;
+    start_cached(false);
+    cache_target_cut_power(&target);
+    target.overlay = true;
+    cache_target_start(&target);
+    a_login_finds_a_fresh_overlay(board_on(0, "cached", target.port, shared));
+    assert_int_equal(lun_stats(boards[0].lun)->disproofs, 1);
+}
+
 /* ---- two boards ---- */
 
 static void the_second_board_is_refused_until_the_first_gives_the_disk_back(void **state)
@@ -623,6 +673,8 @@ int main(int argc, char **argv)
         TEST(a_flush_is_never_good_for_writes_that_were_lost),
         TEST(a_write_with_fua_outlives_the_cache),
         TEST(without_a_cache_every_write_outlives_the_target),
+        TEST(an_overlay_for_each_login_is_another_disk),
+        TEST(an_overlay_that_nobody_declared_is_found_out),
         TEST(the_second_board_is_refused_until_the_first_gives_the_disk_back),
         TEST(the_disk_is_still_ours_after_a_login),
         TEST(a_restarted_target_is_reserved_anew),
