@@ -121,7 +121,7 @@ test_case() {
     if [ $status -eq 0 ]; then
         ok "$name ($((SECONDS - start)) s)"
     else
-        fail "$name" "exit $status"
-        tail -n 40 "$work/said" | sed 's/^/    /'
+        # in one piece: other scripts write, too
+        printf '%s\n%s\n' "$(fail "$name" "exit $status")" "$(tail -n 40 "$work/said" | sed 's/^/    /')"
     fi
 }

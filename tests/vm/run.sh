@@ -3,6 +3,7 @@
 #
 # The tests with real kernels: every script of this folder that is named in the
 # list, or those given as arguments. One line per test; see tests/run.sh.
+# VM_LANES: how many scripts at a time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 scripts="
@@ -22,6 +23,20 @@ try
 "
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $scripts
+
+# Most of them wait for one machine or another: so many go on at a time.
+lanes=${VM_LANES:-$(nproc)}
+[ "$lanes" -le 3 ] || lanes=3
+trap 'trap "" INT TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
+running=0 status=0
 for name; do
-    bash "$here/$name.sh"
+    [ "$running" -lt "$lanes" ] || { wait -n || status=$?; running=$((running - 1)); }
+    start=$SECONDS
+    { bash "$here/$name.sh" && echo "   vm/$name: $((SECONDS - start)) s"; } &
+    running=$((running + 1))
 done
+while [ "$running" -gt 0 ]; do
+    wait -n || status=$?
+    running=$((running - 1))
+done
+exit "$status"
