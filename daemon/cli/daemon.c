@@ -70,7 +70,8 @@ static int connect_daemon(const char *name, unsigned seconds)
 
     if (fd < 0)
         return -errno;
-    snprintf(address.sun_path, sizeof(address.sun_path), CONFIG_RUN_DIR "/%s/" RUNDIR_CONTROL, name);
+    snprintf(address.sun_path, sizeof(address.sun_path), CONFIG_RUN_DIR "/%s/" RUNDIR_CONTROL,
+             name);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))

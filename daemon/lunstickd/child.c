@@ -37,6 +37,8 @@
 #define PARENT_SILENCE_S     10 /* during set-up */
 /* Longer than a port reset takes: somebody pulled the plug. */
 #define REPLUG_MS 2000
+/* A new child has its disks back, or goes on without those that are away. */
+#define BIND_LATE_MS 5000
 
 struct child {
     const struct daemon_config *config;
@@ -56,6 +58,7 @@ struct child {
     char udc[PRIVSEP_TEXT_BYTES];
     bool bind_wanted, bound, unplugged;
     char bind_fault[PRIVSEP_TEXT_BYTES];
+    uint64_t bind_late_us; /* without the drives that are not ready; LOOP_NEVER: not so */
     uint32_t plug_ticket;  /* of who waits for the plug or unplug; 0: nobody */
     uint64_t cable_out_us; /* since when no host is there; LOOP_NEVER: one is */
     uint64_t last_print;   /* fingerprint(); 0: the next sentence counts in any case */
@@ -124,17 +127,24 @@ static void drive_ends(void *ctx, enum child_exit why)
     end(ctx, why);
 }
 
-/* Promise 6: the host sees the gadget when it can look at every drive. */
+/* Promise 6: the host sees the gadget when it can look at every drive. One that
+ * had it before is not kept from all its disks for long because one is away. */
 static void drive_is_settled(void *ctx)
 {
     struct child *child = ctx;
-    for (unsigned i = 0; i < child->count; i++)
-        if (!drive_settled(child->drives[i]))
-            return;
-    if (!child->bind_wanted && !child->stopping) {
-        child->bind_wanted = true;
-        send_plain(child, PRIVSEP_BIND);
+    bool late = loop_now_us() >= child->bind_late_us;
+    unsigned settled = 0, empty = 0;
+    for (unsigned i = 0; i < child->count; i++) {
+        if (drive_settled(child->drives[i]))
+            settled++;
+        else if (late && drive_may_be_empty(child->drives[i]))
+            empty++;
     }
+    if (settled == 0 || settled + empty < child->count || child->bind_wanted || child->stopping)
+        return;
+    child->bind_wanted = true;
+    child->bind_late_us = LOOP_NEVER;
+    send_plain(child, PRIVSEP_BIND);
 }
 
 static size_t put_answer(char *out, size_t size, int status, const char *text)
@@ -409,6 +419,8 @@ static uint64_t prepare(void *ctx)
     uint64_t next_us = control_next_timeout_us(&child->control);
     next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
     watch_cable(child);
+    if (child->bind_late_us > loop_now_us())
+        next_us = loop_earlier(next_us, child->bind_late_us);
     for (unsigned i = 0; i < child->count; i++)
         next_us = loop_earlier(next_us, drive_prepare(child->drives[i]));
     report_moves(child);
@@ -422,6 +434,8 @@ static void timers(void *ctx)
     for (unsigned i = 0; i < child->count; i++)
         drive_run_timeouts(child->drives[i]);
     bot_run_timeouts(child->bot);
+    if (loop_now_us() >= child->bind_late_us)
+        drive_is_settled(child);
     control_run_timeouts(&child->control);
 }
 
@@ -650,6 +664,7 @@ int child_main(const struct child_start *start)
     child->unplugged = start->unplugged;
     child->pid = getpid();
     child->started_us = child->cable_out_us = loop_now_us();
+    child->bind_late_us = start->again ? child->started_us + BIND_LATE_MS * 1000ULL : LOOP_NEVER;
     child->control.respond = respond;
     child->control.ctx = child;
     deferred_list_init(&child->deferred);

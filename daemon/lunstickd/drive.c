@@ -312,6 +312,11 @@ bool drive_settled(const struct drive *d)
     return d->accepted || d->slot.ejected || d->config.config->early;
 }
 
+bool drive_may_be_empty(const struct drive *d)
+{
+    return d->slot.lun.removable;
+}
+
 void drive_replugged(struct drive *d)
 {
     lun_replugged(d->lun);

@@ -25,7 +25,7 @@ struct drive;
 struct drive_config {
     const struct daemon_config *config;
     unsigned number;
-    const struct slot *slot; /* copied */
+    const struct slot *slot;           /* copied */
     const struct lun_secrets *secrets; /* copied */
     bool host_knew; /* a child before this one served it: no fault is permanent any more */
     struct loop *loop;
@@ -52,6 +52,8 @@ bool drive_stopped(const struct drive *d);
 
 /* The host may look at it: it has seen a disk, or shall see none. */
 bool drive_settled(const struct drive *d);
+/* And without one it is a drive whose disk comes later. */
+bool drive_may_be_empty(const struct drive *d);
 /* The cable was out for a while, and is in again. */
 void drive_replugged(struct drive *d);
 /* By the user: meanwhile others may have the disk. Plugged in again: before that. */

@@ -7,6 +7,7 @@
  * was dropped, and afterwards the next one is served.
  */
 #include "daemon/lunstickd/control.h"
+#include "daemon/lunstickd/request.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,20 @@ static void require(bool good)
         abort();
 }
 
+/* Whatever the line is: a request, or a reason why it is none. */
+static void understand(char *line)
+{
+    struct request request;
+    char why[128] = "";
+    if (!request_parse(&request, line, why, sizeof why)) {
+        require(why[0] && strnlen(why, sizeof why) < sizeof why);
+        return;
+    }
+    require(request.lun >= REQUEST_ANY_LUN && request.lun < 16);
+    require(request.verb == REQUEST_INSERT || (!request.url && !request.read_only));
+    require(!request.url || (request.url[0] && !strchr(request.url, ' ')));
+}
+
 static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size_t size)
 {
     size_t length = strnlen(line, CONTROL_REQUEST_BYTES);
@@ -57,6 +72,7 @@ static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size
     (void)ctx;
     require(length < CONTROL_REQUEST_BYTES && !strchr(line, '\n'));
     require(size == CONTROL_ANSWER_BYTES && ticket != 0);
+    understand(line);
     bench.tickets[mark] = bench.later ? ticket : 0;
     if (bench.later) {
         bench.answer_sizes[mark] = LATER_BYTES;

@@ -208,18 +208,25 @@ late_one_is_told_and_comes() {
     sees 16 0 2
 }
 
-choices_survive_the_child() {
+child_killed() {
     local before
-    both run -t 20 'until lunstick eject --lun 1; do sleep 0.3; done'
     before=$(json .pid)
     both run "kill -9 $before"
-    both run -t 30 "until [ \"\$(lunstick status --json 2>/dev/null | grep -o '\"pid\":[0-9]*')\" != '\"pid\":$before' ] && lunstick status >/dev/null 2>&1; do sleep 0.2; done"
+    both run -t 30 "until lunstick status --json 2>/dev/null | grep -q '\"pid\":' &&
+        ! lunstick status --json | grep -q '\"pid\":$before,'; do sleep 0.2; done"
+}
+
+# Ejected by the host that shall not have it again, ejected by the user, another disk.
+choices_survive_the_child() {
+    both run -t 20 'sg_start --eject /dev/$(disk 0 1); until lunstick eject --lun 2; do sleep 0.3; done'
+    child_killed
     sees 48 0 0
-    sees 0 0 1
+    sees 0 0 1 2
     same sha256 "$(head -c 512K "$work/other.img" | sha)" \
         "$(both run 'dd if=/dev/$(disk 0 0) bs=64k count=8 iflag=direct 2>/dev/null | sha256sum' | cut -d' ' -f1)"
-    same media "in ejected in" "$(json '[.luns[].medium] | join(" ")')"
+    same media "in ejected ejected" "$(json '[.luns[].medium] | join(" ")')"
     answers 0 'Inserted: iscsi://.*:b/1' 'lunstick insert --lun 1'
+    answers 0 'Inserted: iscsi://.*:a/2' 'lunstick insert --lun 2'
     sees 32 0 1
 }
 
@@ -235,6 +242,15 @@ unplug_and_plug() {
     sees 48 0 0
     answers 1 'plugged in already' 'lunstick plug'
     same logins "$logins" "$(json '[.luns[].session.logins] | add')"
+}
+
+unplugged_survives_the_child() {
+    both run 'lunstick unplug'
+    child_killed
+    both run -t 20 'until lunstick status --json | grep -o "\"state\":\"UP\"" | wc -l | grep -q 3; do sleep 0.2; done'
+    same plugged "false false" "$(json '"\(.usb.plugged) \(.usb.bound)"')"
+    both run '! disk 0 0 | grep .; lunstick plug'
+    sees 48 0 0
 }
 
 a_fixed_disk_stays() {
@@ -281,13 +297,20 @@ sixteen_luns() {
 early_is_an_empty_drive() {
     both run -t 20 'for p in $(pidof lunstickd); do
             tr "\0" " " </proc/$p/cmdline | grep -q "name many" && kill $p; done
-        while [ -e /run/lunstick/many/control ]; do sleep 0.1; done
-        printf "early = true;\nudc = \"dummy_udc.2\";\n" >/etc/lunstick/early.conf'
+        while [ -e /run/lunstick/many ]; do sleep 0.1; done
+        printf "early = true;\ngive_up_after = 2;\nudc = \"dummy_udc.2\";\n" >/etc/lunstick/early.conf'
     both run "lunstickd --name early iscsi://$PORTAL:3999/iqn.2026-01.test:other/1 >/run/early.log 2>&1 &"
     sees 0 2 0
     json .summary early | grep 'The host sees an empty drive, there is no disk yet: .*refuses the connection'
     answers 0 'Inserted' "lunstick insert early $(url a)"
     sees 64 2 0
+}
+
+given_up() {
+    sees 0 2 0
+    same medium "given up" "$(json '.luns[0].medium' early)"
+    json .summary early | grep 'The host sees an empty drive: the disk was given up: .*; it comes back with its target'
+    answers 1 'not yet' 'lunstick insert early'
 }
 
 test_case "media: 3 LUNs from 2 targets" three_luns_from_two_targets
@@ -303,8 +326,14 @@ test_case "media: a disk that cannot be had yet is told, and another taken" late
 test_case "media: write protection" read_only_refuses_writes
 test_case "media: the child killed: the other disk and the empty drive are there again" choices_survive_the_child
 test_case "media: unplug and plug" unplug_and_plug
+test_case "media: the child killed while unplugged" unplugged_survives_the_child
 test_case "media: a fixed disk has no eject" a_fixed_disk_stays
 test_case "media: a CD-ROM is mounted, ejected and inserted" cdrom_is_mounted
 test_case "media: exclusive access is given back while unplugged" unplugged_is_free_for_others
 test_case "media: 16 LUNs" sixteen_luns
 test_case "media: an early drive is empty until there is a disk" early_is_an_empty_drive
+target_stop
+test_case "media: a target that is away for long is given up" given_up
+target_start
+tgtd_target a 64M
+test_case "media: and its disk comes back with it" sees 64 2 0
