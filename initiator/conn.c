@@ -220,12 +220,12 @@ static void take_key(struct conn *c, const char *text)
         c->agreed.time2retain_s = take_number(value);
 }
 
-/* Sense data are no error of the connection; the name at the end is known. */
+/* The first is the cause of what follows; the name at the end is known. */
 static void take_error(struct conn *c, const char *text)
 {
     char *name;
 
-    if (c->error[0] != '\0' || strncmp(text, "SENSE KEY", 9) == 0)
+    if (c->error[0] != '\0')
         return;
     snprintf(c->error, sizeof(c->error), "%s", text);
     name = strstr(c->error, " [");
@@ -556,6 +556,7 @@ static void command_done(struct iscsi_context *iscsi, int status, void *data, vo
         fail(c, BACKEND_FAULT_TRANSIENT, wrong);
         return;
     }
+    c->error[0] = '\0'; /* it told of the status: no error of the connection */
     give_back(slot, BACKEND_DONE);
 }
 

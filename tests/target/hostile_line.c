@@ -70,6 +70,15 @@ static void hang_up(void)
     line.connection = -1;
 }
 
+void line_make_narrow(void)
+{
+    int segment = 536;
+    int bytes = 4096;
+
+    setsockopt(line.listener, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+    setsockopt(line.listener, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
 void line_reset(void)
 {
     struct linger linger = {1, 0};

@@ -54,6 +54,8 @@ extern struct line line;
 void line_prepare(void);
 /* Calls `tick` every so many milliseconds from now on; 0: no more. */
 void line_tick(void (*tick)(void), unsigned ms);
+/* The target takes little at a time: a part of a PDU waits in its sender. */
+void line_make_narrow(void);
 /* The target resets the connection. */
 void line_reset(void);
 /* Creates and starts session and logical unit. */

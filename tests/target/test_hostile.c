@@ -972,16 +972,21 @@ static void a_target_that_reads_nothing_is_left(void **state)
     line_writes_well(700, 65536, 4);
 }
 
-static void window_opens(void)
+static void put_nop_in(uint32_t tag)
 {
     static const struct hostile_pdu nothing;
     uint8_t bhs[BHS_BYTES];
 
-    line.target.window = 32;
     hostile_answer(bhs, OP_NOP_IN, FLAG_FINAL, &nothing);
     put_be32(bhs + 16, 0xffffffff);
-    put_be32(bhs + 20, 0xffffffff);
+    put_be32(bhs + 20, tag);
     hostile_put(&line.target, bhs, NULL, 0);
+}
+
+static void window_opens(void)
+{
+    line.target.window = 32;
+    put_nop_in(0xffffffff);
     line.tick_ms = 0;
 }
 
@@ -1003,6 +1008,110 @@ static void a_window_that_closes_makes_commands_wait(void **state)
     line_tick(window_opens, 2000);
     line_writes_well(700, 65536, 4);
     assert_int_equal(session_stats(line.session)->losses, 0);
+}
+
+static void answer_what_is_being_sent(void)
+{
+    struct hostile_pdu request = {.data = NULL};
+
+    line.tick_ms = 0;
+    line.deaf = false;
+    for (uint32_t i = 1; i <= 4; i++) {
+        set_tag(&request, line.target.last_itt + i);
+        hostile_response(&line.target, &request, SCSI_STATUS_CODE_BUSY, NULL, 0);
+    }
+}
+
+/* Four WRITEs of 64 KiB with all their data behind the command: of one, a part is
+ * on the wire when all four are answered. What follows on the wire would be taken
+ * for its data. */
+static void an_answer_to_a_command_that_is_still_being_sent_ends_the_session(void **state)
+{
+    (void)state;
+    line_prepare();
+    line_make_narrow();
+    line.target.keys = "MaxRecvDataSegmentLength=65536\0FirstBurstLength=65536\0";
+    line_up();
+    line.deaf = true;
+    line_tick(answer_what_is_being_sent, 100);
+    line_writes_well(64, 262144, 6);
+    assert_int_equal(session_stats(line.session)->losses, 1);
+    assert_text(line.last_why, "before it was sent");
+    line_reads_well(64, 262144);
+}
+
+static void put_a_nop(void)
+{
+    put_nop_in(0xffffffff);
+}
+
+/* It talks on and on, and nothing is ever done. */
+static void a_logout_that_was_asked_for_and_is_not_answered_is_no_end(void **state)
+{
+    static const struct hostile_pdu nothing;
+    struct scsi_outcome outcome;
+
+    (void)state;
+    line_prepare();
+    line_up();
+    line_twist(goes_silent, OP_LOGOUT, ANY_CDB, 1);
+    async_that_asks_for_a_logout(&line.target, &nothing);
+    line_for(100);
+    assert_int_equal(line.target.twisted, 1);
+    line_tick(put_a_nop, 1000);
+    outcome = line_read(64, 65536);
+    assert_check(&outcome, SENSE_NOT_READY);
+    line_for(12000);
+    assert_int_equal(session_stats(line.session)->losses, 1);
+    assert_true(line_is_up());
+    line_reads_well(64, 65536);
+}
+
+/* ---- good targets of each kind ---- */
+
+struct kind {
+    const char *keys;
+    bool initial_r2t, digests;
+    uint32_t first_burst_bytes, data_in_bytes, window;
+};
+
+/* What the protocol allows is taken as before. */
+static void targets_of_every_kind_are_written_to_and_read_from(void **state)
+{
+    static const struct kind kinds[] = {
+        {"InitialR2T=Yes\0ImmediateData=No\0", true, false, 65536, 8192, 32},
+        {"InitialR2T=Yes\0ImmediateData=Yes\0FirstBurstLength=512\0", true, false, 512, 512, 32},
+        {"InitialR2T=No\0ImmediateData=No\0FirstBurstLength=16384\0", false, false, 16384, 262144,
+         32},
+        {"InitialR2T=No\0ImmediateData=Yes\0FirstBurstLength=16384\0"
+         "MaxRecvDataSegmentLength=4096\0",
+         false, false, 16384, 65536, 2},
+        {"InitialR2T=No\0ImmediateData=Yes\0FirstBurstLength=262144\0"
+         "MaxRecvDataSegmentLength=262144\0",
+         false, false, 262144, 1000, 1},
+        {"HeaderDigest=CRC32C\0InitialR2T=No\0FirstBurstLength=65536\0", false, true, 65536, 16384,
+         8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        line_prepare();
+        line.config.header_digest = kinds[i].digests;
+        line.target.keys = kinds[i].keys;
+        line.target.initial_r2t = kinds[i].initial_r2t;
+        line.target.digests = kinds[i].digests;
+        line.target.first_burst_bytes = kinds[i].first_burst_bytes;
+        line.target.data_in_bytes = kinds[i].data_in_bytes;
+        line.target.window = kinds[i].window;
+        line_up();
+        for (uint32_t bytes = 512; bytes <= 262144; bytes = bytes * 3 / 512 * 512) {
+            line_writes_well(64, bytes, (uint8_t)i);
+            line_reads_well(64, bytes);
+        }
+        assert_int_equal(session_stats(line.session)->losses, 0);
+        line_close(NULL);
+    }
+    line_prepare();
 }
 
 /* ---- NOP ---- */
@@ -1094,17 +1203,6 @@ static void a_nop_answered_twice_with_much_data_is_answered(void **state)
 {
     (void)state;
     answer_a_keepalive(nop_answered_with_data, KEEPS);
-}
-
-static void put_nop_in(uint32_t tag)
-{
-    static const struct hostile_pdu nothing;
-    uint8_t bhs[BHS_BYTES];
-
-    hostile_answer(bhs, OP_NOP_IN, FLAG_FINAL, &nothing);
-    put_be32(bhs + 16, 0xffffffff);
-    put_be32(bhs + 20, tag);
-    hostile_put(&line.target, bhs, NULL, 0);
 }
 
 static bool sent_all(void)
@@ -1420,6 +1518,8 @@ int main(int argc, char **argv)
         TEST(a_target_that_drips_is_left),
         TEST(a_target_that_reads_nothing_is_left),
         TEST(a_window_that_closes_makes_commands_wait),
+        TEST(a_logout_that_was_asked_for_and_is_not_answered_is_no_end),
+        TEST(targets_of_every_kind_are_written_to_and_read_from),
         TEST(a_response_with_the_tag_of_a_nop_ends_the_session),
         TEST(a_rejected_nop_ends_the_session),
         TEST(a_nop_answered_twice_with_much_data_is_answered),
@@ -1456,6 +1556,7 @@ int main(int argc, char **argv)
         TEST(r2t_with_the_tag_of_a_nop_ends_the_session),
         TEST(a_storm_of_nops_that_reads_no_answer_ends_the_session),
         TEST(a_storm_is_taken_in_portions),
+        TEST(an_answer_to_a_command_that_is_still_being_sent_ends_the_session),
         TEST(logouts_asked_for_without_end_do_not_pile_up),
     };
 
