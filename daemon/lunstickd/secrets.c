@@ -91,6 +91,10 @@ static bool read_from(char secret[SECRET_BYTES], const char *path, bool must_be_
     bool good;
 
     why[0] = 0;
+    if (fd < 0 && errno == EACCES && geteuid() != 0)
+        return refuse(why, path,
+                      "Permission denied; chown it to the user that has to read it, or add it to "
+                      "the service (LoadCredential=)");
     if (fd < 0)
         return refuse(why, path, strerror(errno));
     good = (!must_be_private || check_private(fd, path, why)) && read_line(fd, secret, path, why);
@@ -105,23 +109,34 @@ bool secret_read_file(char secret[SECRET_BYTES], const char *path, char why[CONF
     return read_from(secret, path, true, why);
 }
 
-/* From the file, or, when none is named, from the credential directory, whose
- * rights are the service manager's business. A credential that is not there
- * leaves "". */
+/* The path of a credential, if the service manager gave it; an empty line, as a
+ * unit may have it for want of a file, is none. Who may read it is its business. */
+static bool find_credential(char path[CONFIG_PATH_BYTES], const char *name)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    struct stat st;
+
+    return dir &&
+           (size_t)snprintf(path, CONFIG_PATH_BYTES, "%s/%s", dir, name) < CONFIG_PATH_BYTES &&
+           !stat(path, &st) && st.st_size > 1;
+}
+
+/* From the file; where that is closed to us, from the credential of its name;
+ * when no file is named, from `credential`, or "" if there is none. */
 static bool load_one(char secret[SECRET_BYTES], const char *file, const char *credential,
                      char why[CONFIG_WHY_BYTES])
 {
-    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    const char *slash = strrchr(file, '/');
     char path[CONFIG_PATH_BYTES];
+    bool closed = file[0] && access(file, R_OK) && errno == EACCES;
 
     secret[0] = 0;
     why[0] = 0;
-    if (file[0])
+    if (file[0] && !closed)
         return secret_read_file(secret, file, why);
-    if (!dir || (size_t)snprintf(path, sizeof(path), "%s/%s", dir, credential) >= sizeof(path) ||
-        (access(path, F_OK) && errno == ENOENT))
-        return true;
-    return read_from(secret, path, false, why);
+    if (find_credential(path, closed && slash ? slash + 1 : closed ? file : credential))
+        return read_from(secret, path, false, why);
+    return !closed || secret_read_file(secret, file, why);
 }
 
 /* What only both parts together show to be wrong. */

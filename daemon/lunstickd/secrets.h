@@ -17,8 +17,10 @@ struct lun_secrets {
 };
 
 /*
- * What `lun` needs: `secret_file`, else $CREDENTIALS_DIRECTORY/chap-secret; the
- * same with target_secret_file and target-secret for mutual CHAP. A LUN without
+ * What `lun` needs: `secret_file`, or, where that is closed to us, the credential
+ * of the same name in $CREDENTIALS_DIRECTORY; no file given: the credential
+ * chap-secret. The same with target_secret_file and target-secret for mutual
+ * CHAP. A LUN without
  * a user needs none. False with one line in `why` (names the file and the fix).
  * True may leave advice in `why` (a length that some targets refuse), else "".
  * On false nothing of a secret remains in `secrets`.

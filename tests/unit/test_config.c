@@ -574,6 +574,37 @@ static void unusual_length_is_advised_against(void **state)
     assert_non_null(strstr(why, "5 characters; 12 to 16"));
 }
 
+static void a_closed_file_is_had_from_the_credential_of_its_name(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* every file of one's own can be opened, or closed by oneself */
+    put_file("closed.secret", "of-root-alone", 0600);
+    put_dir("credentials");
+    put_file("credentials/closed.secret", "from-the-manager", 0444);
+    snprintf(lun.secret_file, sizeof(lun.secret_file), "%s", at("closed.secret"));
+    assert_int_equal(chmod(dir, 0755) | chmod(at("credentials"), 0755), 0);
+    assert_int_equal(setresuid(65534, 65534, 0), 0);
+    bool denied = !secrets_load(&secrets, &lun, why) && strstr(why, "Permission denied; chown");
+    setenv("CREDENTIALS_DIRECTORY", at("credentials"), 1);
+    bool loaded = secrets_load(&secrets, &lun, why);
+    assert_int_equal(setresuid(0, 0, 0), 0);
+    assert_true(denied);
+    assert_true(loaded);
+    assert_string_equal(secrets.secret, "from-the-manager");
+    assert_true(secrets_load(&secrets, &lun, why));
+    assert_string_equal(secrets.secret, "of-root-alone");
+}
+
+static void an_empty_credential_is_none(void **state)
+{
+    (void)state;
+    put_file("chap-secret", "\n", 0440);
+    setenv("CREDENTIALS_DIRECTORY", dir, 1);
+    assert_false(secrets_load(&secrets, &lun, why));
+    assert_non_null(strstr(why, "no secret for the CHAP user"));
+}
+
 static void credential_directory_is_used_when_no_file_is_named(void **state)
 {
     (void)state;
@@ -669,6 +700,8 @@ int main(void)
         cmocka_unit_test_setup(directory_fifo_and_missing_file_are_refused, fresh_secrets),
         cmocka_unit_test_setup(secret_is_one_line_of_1_to_255_characters, fresh_secrets),
         cmocka_unit_test_setup(unusual_length_is_advised_against, fresh_secrets),
+        cmocka_unit_test_setup(a_closed_file_is_had_from_the_credential_of_its_name, fresh_secrets),
+        cmocka_unit_test_setup(an_empty_credential_is_none, fresh_secrets),
         cmocka_unit_test_setup(credential_directory_is_used_when_no_file_is_named, fresh_secrets),
         cmocka_unit_test_setup(user_without_secret_and_secret_without_user_are_refused,
                                fresh_secrets),

@@ -19,6 +19,7 @@ outage
 cache
 frozen
 cable
+sandbox
 try
 "
 # shellcheck disable=SC2086
