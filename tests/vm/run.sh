@@ -17,6 +17,7 @@ wire
 faults
 outage
 cache
+two_luns
 frozen
 cable
 sandbox
