@@ -19,7 +19,7 @@ void slot_insert(struct slot *slot, const struct config_lun *configured, bool re
 bool slot_choose(struct slot *slot, const struct config_lun *configured, const char *url,
                  bool read_only, char why[CONFIG_WHY_BYTES])
 {
-    struct address address;
+    struct address address = {0};
     const char *user = configured->address.user;
 
     why[0] = 0;

@@ -163,6 +163,7 @@ static bool newest(const struct log *l, uint64_t at, uint64_t *number)
 {
     uint64_t slots = l->region_blocks / STRIDE_BLOCKS, own = at / STRIDE_BLOCKS;
     bool found = false;
+    *number = 0;
     for (uint64_t back = 0; back < RECORD_BLOCKS / STRIDE_BLOCKS && back <= own; back++) {
         uint64_t slot = own - back;
         if (l->issued <= slot)
