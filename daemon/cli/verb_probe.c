@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define RESOLVE_SECONDS  3
 #define LOGIN_MS         4000
@@ -469,6 +470,7 @@ int cli_probe(int argc, char **argv)
     int worst = CLI_OK;
 
     signal(SIGPIPE, SIG_IGN);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file holds a secret */
     switch (options_read(&config, argc, argv, stdout, stderr)) {
     case OPTIONS_DONE:
         return CLI_OK;

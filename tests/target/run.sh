@@ -75,7 +75,8 @@ done
 if wanted probe "$@"; then
     "$here/probe.sh"
 fi
-# The child, taken over: that of root, and that of a parent without rights.
+# The child, taken over: that of root, and that of a parent without rights; also
+# with the other C library, where that is built.
 if wanted attempts "$@" && [ -x "$build/tests/target/attempts" ]; then
     if [ "$(id -u)" -eq 0 ]; then
         mkdir -m 555 "$work/empty"
@@ -84,6 +85,8 @@ if wanted attempts "$@" && [ -x "$build/tests/target/attempts" ]; then
         "$build/tests/target/attempts" "$work/empty" | sed -u 's/^\(ok\|FAIL\) /\1 child: /'
         check "child: without root, all attempts end so, too" \
             setpriv --reuid 65534 --regid 65534 --clear-groups "$work/attempts"
+        other=$here/../../build/musl-amd64/tests/vm/attempts
+        [ ! -x "$other" ] || check "child: with musl, all attempts end so, too" "$other" "$work/empty"
     else
         check "child: without root, all attempts end as they should" "$build/tests/target/attempts"
     fi

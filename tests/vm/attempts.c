@@ -415,7 +415,6 @@ static unsigned make_table(struct attempt *out, unsigned room)
          CALL(SYS_getsockopt, parent, SOL_SOCKET, SO_PEERCRED, page, page)},
         {"type into a terminal", ANY, KILLED, CALL(SYS_ioctl, 0, TIOCSTI, P("x"))},
         {"ask for the network's interfaces", ANY, KILLED, CALL(SYS_ioctl, parent, 0x8912, page)},
-        {"clear a halt of an endpoint", ANY, KILLED, CALL(SYS_ioctl, 0, FUNCTIONFS_CLEAR_HALT, 0)},
         {"ask for an interface of the gadget", ANY, KILLED,
          CALL(SYS_ioctl, 0, FUNCTIONFS_INTERFACE_REVMAP, 0)},
         {"attach a buffer of the kernel's", ANY, KILLED, CALL(SYS_ioctl, 0, 0x40046783L, page)},
