@@ -75,7 +75,7 @@ sees() {
     for lun; do
         both run -t 30 "d=\$(until disk $udc $lun | grep .; do sleep 0.1; done)
             until blockdev --getsize64 /dev/\$d >/dev/null 2>&1
-                [ \"\$(cat /sys/block/\$d/size)\" -eq $size ] && [ -b /dev/\$d ]; do sleep 0.1; done" || {
+                [ \"\$(cat /sys/block/\$d/size)\" -eq $size ] && [ -b /dev/\$d ]; do sleep 0.2; done" || {
             both run "disk $udc $lun; grep . /sys/block/s*/size; tail -n 20 /run/lunstickd.log; dmesg | tail -n 5"
             return 1
         }
@@ -150,16 +150,20 @@ replug_brings_it_back() {
 forced_eject_under_load() {
     local pid
     pid=$(json .pid)
-    both run 'd=$(disk 0 0); written() { awk "{ print \$7 }" /sys/block/$d/stat; }
-        before=$(written); dd if=/dev/zero of=/dev/$d bs=64k count=1000 oflag=direct >/run/dd 2>&1 &
-        until [ $(written) -gt $((before + 500)) ]; do sleep 0.1; done'
-    answers 1 'the host is using the disk.*--force' 'lunstick eject --lun 0'
-    answers 0 'Ejected' 'lunstick eject --lun 0 --force'
-    both run -t 20 'while pidof dd; do sleep 0.1; done; tail -n 3 /run/dd; grep -i "error\|medium" /run/dd'
-    answers 0 'Inserted' 'lunstick insert --lun 0'
-    sees 64 0 0
-    both run 'd=/dev/$(disk 0 0); head -c 262144 /dev/urandom >/run/data && dd if=/run/data of=$d bs=64k oflag=direct 2>/dev/null &&
-        dd if=$d bs=64k count=4 iflag=direct 2>/dev/null | cmp - /run/data'
+    both run -t 40 'd=$(disk 0 0)
+        dd if=/dev/zero of=/dev/$d bs=64k count=1000 oflag=direct >/run/dd 2>&1 & dd=$!
+        until grep -q "[1-9]" /sys/block/$d/inflight; do :; done
+        lunstick eject --lun 0; echo "not forced: $?"
+        lunstick eject --lun 0 --force; echo "forced: $?"
+        wait $dd; echo "dd: $?"; cat /run/dd
+        lunstick insert --lun 0; echo "inserted: $?"
+        head -c 65536 /dev/urandom >/run/data
+        until dd if=/run/data of=/dev/$d bs=64k oflag=direct 2>/dev/null; do sleep 0.1; done
+        dd if=/dev/$d bs=64k count=1 iflag=direct 2>/dev/null | cmp - /run/data; echo "same: $?"' >"$work/said.guest" 2>&1 || true
+    cat "$work/said.guest"
+    grep -q 'the host is using the disk.*--force' "$work/said.guest"
+    same answers "not forced: 1,forced: 0,dd: 1,inserted: 0,same: 0," "$(grep -E '^[a-z ]*: [0-9]$' "$work/said.guest" | tr '\n' ,)"
+    grep -qi "error\|medium" "$work/said.guest"
     same "process" "$pid" "$(json .pid)"
 }
 
@@ -211,9 +215,7 @@ late_one_is_told_and_comes() {
 child_killed() {
     local before
     before=$(json .pid)
-    both run "kill -9 $before"
-    both run -t 30 "until lunstick status --json 2>/dev/null | grep -q '\"pid\":' &&
-        ! lunstick status --json | grep -q '\"pid\":$before,'; do sleep 0.2; done"
+    both run -t 30 "kill -9 $before; until lunstick status --json 2>/dev/null | grep -v '\"pid\":$before,' | grep -q .; do sleep 0.5; done"
 }
 
 # Ejected by the host that shall not have it again, ejected by the user, another disk.
