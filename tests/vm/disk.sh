@@ -152,7 +152,10 @@ read_only_lun() {
     same sha256 "$(sha <"$locked")" "$(both run -t 60 'dd if=/dev/sda bs=1M iflag=direct 2>/dev/null | sha256sum' | cut -d' ' -f1)"
     another --ro "$(url four)"
     same ro 1 "$(both run 'cat /sys/block/sda/ro')"
-    ! both run 'sg_raw -s 4096 -i /dev/zero /dev/sda 2a 00 00 00 00 00 00 00 01 00'
+    # through sg: the block device of a read-only disk cannot be opened for it
+    ! both run 'sg_raw -s 4096 -i /dev/zero /dev/$(ls /sys/block/sda/device/scsi_generic) 2a 00 00 00 00 00 00 00 01 00' \
+        2>"$work/raw"
+    grep -i 'write protect' "$work/raw"
 }
 
 scheme_string_reaches_the_host() {
