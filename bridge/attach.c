@@ -92,7 +92,7 @@ static void accept_disk(struct lun *lun, enum verdict verdict)
         continuity_forget(&lun->continuity, 0, UINT64_MAX);
         /* The host that is told of another medium with its next command may flush
          * what it wrote before with the one after: that is never GOOD. */
-        lun->writes_lost = verdict != DISK_FIRST && lun->unflushed;
+        lun->writes_lost = verdict != DISK_FIRST && (lun->writes_lost || lun->unflushed);
         lun->unflushed = false;
     }
     lun->attach = ATTACH_IDLE;

@@ -7,8 +7,9 @@
 const struct sense_code sense_none = {0x0, 0x00, 0x00};
 const struct sense_code sense_becoming_ready = {0x2, 0x04, 0x01};
 const struct sense_code sense_no_medium = {0x2, 0x3a, 0x00};
-/* Not MEDIUM ERROR: hosts try that again, and once is enough. */
-const struct sense_code sense_writes_lost = {SENSE_HARDWARE_ERROR, 0x0c, 0x00};
+/* RECORDED ENTITY NOT FOUND: one of the few that no host tries again. Linux does with
+ * MEDIUM ERROR 0C/00 (write error), and on USB with HARDWARE ERROR. */
+const struct sense_code sense_writes_lost = {SENSE_MEDIUM_ERROR, 0x14, 0x00};
 const struct sense_code sense_internal_failure = {0x4, 0x44, 0x00};
 const struct sense_code sense_invalid_opcode = {0x5, 0x20, 0x00};
 const struct sense_code sense_lba_out_of_range = {0x5, 0x21, 0x00};

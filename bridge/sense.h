@@ -36,7 +36,7 @@ struct sense_code {
 extern const struct sense_code sense_none;                 /* 00/00/00 */
 extern const struct sense_code sense_becoming_ready;       /* 02/04/01 */
 extern const struct sense_code sense_no_medium;            /* 02/3A/00 */
-extern const struct sense_code sense_writes_lost;          /* 04/0C/00 */
+extern const struct sense_code sense_writes_lost;          /* 03/14/00 */
 extern const struct sense_code sense_internal_failure;     /* 04/44/00 */
 extern const struct sense_code sense_invalid_opcode;       /* 05/20/00 */
 extern const struct sense_code sense_lba_out_of_range;     /* 05/21/00 */

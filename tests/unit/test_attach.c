@@ -428,6 +428,16 @@ static void writes_to_a_disk_that_was_exchanged_are_lost_as_well(void **state)
     assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
 }
 
+static void a_second_exchange_does_not_hide_the_loss(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    another_disk_comes();
+    another_disk_comes();
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_CHECK_CONDITION);
+    assert_int_equal(host_flushes(), SCSI_STATUS_CODE_GOOD);
+}
+
 static void writes_that_were_flushed_are_not_lost(void **state)
 {
     (void)state;
@@ -1121,6 +1131,7 @@ int main(void)
         TEST(a_flush_is_never_good_for_writes_that_a_lost_cache_held),
         TEST(a_later_flush_of_writes_that_were_lost_fails_once),
         TEST(writes_to_a_disk_that_was_exchanged_are_lost_as_well),
+        TEST(a_second_exchange_does_not_hide_the_loss),
         TEST(writes_that_were_flushed_are_not_lost),
         TEST(a_flush_of_a_part_leaves_the_rest_unflushed),
         TEST(writes_with_fua_are_not_lost),
