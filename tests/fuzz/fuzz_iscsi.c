@@ -70,11 +70,12 @@ static struct fuzz {
     struct slot slots[SLOTS];
     uint8_t requests[64][BHS_BYTES]; /* the last of each opcode */
     /* The socket. */
-    bool connected, closed, reset, deaf;
+    bool connected, closed, reset;
     size_t portion; /* of bytes that one call takes or brings; 0: any */
     unsigned portions;
     bool moved;    /* bytes were */
     size_t let_go; /* bytes of the target that may come now */
+    size_t room;   /* for bytes of ours */
     /* What the next answer is bent by. */
     uint8_t bends[8][2];
     unsigned bend_count;
@@ -133,8 +134,8 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
     (void)bytes;
     hostile_connected(&f.target);
     f.connected = true;
-    f.closed = f.reset = f.deaf = false;
-    f.let_go = SIZE_MAX;
+    f.closed = f.reset = false;
+    f.let_go = f.room = SIZE_MAX;
     f.portion = 0;
     f.portions = 0;
     errno = EINPROGRESS;
@@ -235,14 +236,16 @@ static ssize_t carry(const uint8_t *bytes, size_t count)
         errno = EPIPE;
         return -1;
     }
-    count = portion_of(count);
-    if (f.deaf) {
+    count = portion_of(count < f.room ? count : f.room);
+    if (count == 0) {
         errno = EAGAIN;
         return -1;
     }
     CHECK(!has_stale(bytes, count));
     hostile_take(&f.target, bytes, count);
     f.moved = true;
+    if (f.room != SIZE_MAX)
+        f.room -= count;
     return (ssize_t)count;
 }
 
@@ -385,7 +388,7 @@ static bool serve(void)
     wanted = session_poll_events(f.session);
     if ((wanted & POLLIN) && (coming() > 0 || (f.closed && f.target.out_bytes == 0)))
         revents |= POLLIN;
-    if ((wanted & POLLOUT) && !f.deaf)
+    if ((wanted & POLLOUT) && f.room > 0)
         revents |= POLLOUT;
     if (f.reset)
         revents |= POLLERR;
@@ -497,7 +500,7 @@ static void any_pdu(unsigned kind)
     if (opcode == OP_REJECT)
         memcpy(data, request.bhs, BHS_BYTES);
     else
-        for (unsigned i = 0; i < 24 && i < bytes; i++)
+        for (unsigned i = 0; i < 64 && i < bytes; i++)
             data[i] = clean(take());
     hostile_put(&f.target, bhs, data, bytes < sizeof(data) ? bytes : sizeof(data));
 }
@@ -615,7 +618,7 @@ static void event(uint8_t byte)
         f.reset = how >= 8;
         break;
     case 10:
-        f.deaf = how & 1;
+        f.room = how & 1 ? (size_t)take() * 100 : SIZE_MAX;
         f.portion = how >> 1 == 0 ? 0 : (size_t)1 << (how >> 1);
         break;
     case 11:

@@ -62,7 +62,8 @@ void line_reset(void);
 void line_open(void);
 /* Both, and the disk is accepted; then forgets what the target counted. */
 void line_up(void);
-/* Logs out, and looks that nothing is missing. Does nothing where nothing is open. */
+/* Logs out, and looks that nothing is missing; the teardown of each test. Does
+ * nothing where nothing was prepared. */
 int line_close(void **state);
 
 /* Until `met`, or so much time has passed: then false. */

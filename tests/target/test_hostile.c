@@ -10,15 +10,12 @@
 #include "hostile_line.h"
 
 #include "bridge/bytes.h"
-#include "initiator/discover.h"
 
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define READ_10  0x28
 #define WRITE_10 0x2a
@@ -1111,7 +1108,6 @@ static void targets_of_every_kind_are_written_to_and_read_from(void **state)
         assert_int_equal(session_stats(line.session)->losses, 0);
         line_close(NULL);
     }
-    line_prepare();
 }
 
 /* ---- NOP ---- */
@@ -1352,7 +1348,6 @@ static void leave(hostile_twist *twist)
     line_up();
     line_twist(twist, OP_LOGOUT, ANY_CDB, 1);
     line_close(NULL);
-    line_prepare(); /* for the teardown */
 }
 
 static void answers_behind_the_logout_are_not_heard(void **state)
@@ -1436,19 +1431,14 @@ static void mode_pages_of_nothing_are_no_answer(void **state)
 
 /* ---- the list ---- */
 
-static int let_go(void **state)
-{
-    return line_close(state);
-}
-
 #define MISDEED(twist, cdb, end, why)                                                              \
     {                                                                                              \
-#twist, commit, NULL, let_go, &(struct misdeed)                                            \
+#twist, commit, NULL, line_close, &(struct misdeed)                                        \
         {                                                                                          \
             twist, cdb, end, why                                                                   \
         }                                                                                          \
     }
-#define TEST(function) cmocka_unit_test_teardown(function, let_go)
+#define TEST(function) cmocka_unit_test_teardown(function, line_close)
 
 int main(int argc, char **argv)
 {

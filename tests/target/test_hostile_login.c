@@ -344,7 +344,6 @@ static void values_that_iscsi_forbids_end_the_login(void **state)
         line_writes_well(700, 65536, (uint8_t)i);
         line_close(NULL);
     }
-    line_prepare();
 }
 
 static void a_digest_that_is_not_agreed_on_is_not_used(void **state)
@@ -421,7 +420,6 @@ static void a_target_that_sends_us_nowhere_is_not_followed(void **state)
             assert_true(line_is_up());
         line_close(NULL);
     }
-    line_prepare();
 }
 
 /* ---- CHAP ---- */
@@ -485,14 +483,12 @@ static void challenges_that_are_no_numbers_end_the_login(void **state)
     expect_no_answer_to("CHAP_A=99999999999999999999");
     memset(text + 9, 'a', 4000);
     expect_no_answer_to(text);
-    line_prepare();
 }
 
 static void a_challenge_again_and_again_ends_the_login(void **state)
 {
     (void)state;
     expect_no_answer_to("CHAP_C=0x0123456789abcdef");
-    line_prepare();
 }
 
 /* Sixteen zeros are right where nothing was asked: RFC 7143 12.1.3 has the
@@ -684,19 +680,14 @@ static void a_list_of_8000_targets_is_counted(void **state)
 
 /* ---- the list ---- */
 
-static int let_go(void **state)
-{
-    return line_close(state);
-}
-
 #define MISDEED(twist, times, outcome, why)                                                        \
     {                                                                                              \
-#twist, commit, NULL, let_go, &(struct misdeed)                                            \
+#twist, commit, NULL, line_close, &(struct misdeed)                                        \
         {                                                                                          \
             twist, times, outcome, why                                                             \
         }                                                                                          \
     }
-#define TEST(function) cmocka_unit_test_teardown(function, let_go)
+#define TEST(function) cmocka_unit_test_teardown(function, line_close)
 
 int main(int argc, char **argv)
 {
