@@ -327,8 +327,8 @@ void drive_unplugged(struct drive *d, bool unplugged)
     if (unplugged == d->unplugged || d->stopping)
         return;
     d->unplugged = unplugged;
-    if (d->exchange == LEAVING)
-        return; /* given back anyway */
+    if (d->exchange == LEAVING || d->slot.lun.access != CONFIG_EXCLUSIVE)
+        return; /* given back anyway; never taken */
     if (unplugged)
         lun_release_access(d->lun, released, d);
     else
