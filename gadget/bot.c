@@ -30,7 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Room for a CBW: at least a packet, at every speed (usb_port.h). */
+/* Room for a CBW: a packet, at every speed (usb_port.h). */
 #define CBW_BUF_BYTES 1024
 /* What nobody wants goes here; all requests may share it, nobody reads it. */
 #define SCRAP_BYTES POOL_SLICE_BYTES
@@ -196,7 +196,7 @@ static bool lend_cbw(struct bot *bot)
 
     req->endpoint = USB_OUT;
     req->buf = bot->cbw_buf;
-    req->length_bytes = bot->packet_bytes > 512 ? bot->packet_bytes : 512;
+    req->length_bytes = bot->packet_bytes; /* no more: a whole packet is an invalid CBW */
     return lend(bot, &bot->cbw_xfer);
 }
 
