@@ -349,6 +349,27 @@ static void a_disable_also_ends_a_suspend(void **state)
     assert_false(ffs_port_stats(port)->suspended);
 }
 
+/* Requests wait in the endpoints for the resume, as a host's transfers do. */
+static void a_suspend_leaves_the_requests_alone(void **state)
+{
+    (void)state;
+    enable();
+    assert_int_equal(submit(0, USB_IN), 0);
+    add_event(FFS_EV_SUSPEND);
+    ffs_port_ep0_ready(port);
+    assert_true(ffs_port_stats(port)->suspended);
+    assert_int_equal(submit(1, USB_OUT), 0);
+    add_event(FFS_EV_RESUME);
+    ffs_port_ep0_ready(port);
+    assert_false(ffs_port_stats(port)->suspended);
+    assert_int_equal(kernel.cancelled_count, 0);
+    complete(0, 512);
+    complete(1, 31);
+    ffs_port_aio_ready(port);
+    assert_string_equal(trace, "done0 done1 ");
+    assert_int_equal(reqs[0].status | reqs[1].status, 0);
+}
+
 /* ---- requests ---- */
 
 static void a_request_goes_to_its_endpoint_with_its_own_buffer(void **state)
@@ -684,6 +705,7 @@ int main(void)
         TEST(an_enable_without_disable_is_both),
         TEST(unbind_disables_once),
         TEST(a_disable_also_ends_a_suspend),
+        TEST(a_suspend_leaves_the_requests_alone),
         TEST(a_request_goes_to_its_endpoint_with_its_own_buffer),
         TEST(the_last_buffers_of_data_are_told_and_not_those_of_a_wrapper),
         TEST(completions_carry_bytes_or_the_error),
