@@ -125,3 +125,16 @@ test_case() {
         printf '%s\n%s\n' "$(fail "$name" "exit $status")" "$(tail -n 40 "$work/said" | sed 's/^/    /')"
     fi
 }
+
+# guest_tests GUEST PREFIX SECONDS COMMAND...: a program in a guest whose lines
+# `ok NAME` and `FAIL NAME: WHY` are tests.
+guest_tests() {
+    local guest=$1 prefix=$2 seconds=$3 status=0
+    shift 3
+    "$guest" run -t "$seconds" "$*" >"$work/said" 2>&1 || status=$?
+    sed -n "s/^\(ok\|FAIL\) /\1 $prefix: /p" "$work/said"
+    if { [ $status -ne 0 ] || ! grep -q '^ok ' "$work/said"; } && ! grep -q '^FAIL ' "$work/said"; then
+        fail "$prefix: $*" "exit $status"
+        tail -n 20 "$work/said" | sed 's/^/    /'
+    fi
+}

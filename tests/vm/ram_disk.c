@@ -160,7 +160,7 @@ static void serve(struct disk *d, int sock)
                               {.fd = ffs_port_aio_fd(d->port), .events = POLLIN},
                               {.fd = sock, .events = POLLIN}};
         bool more = deferred_pending(&d->deferred) || d->ram.outstanding;
-        if (poll(p, 3, more ? 0 : 500) < 0 && errno != EINTR)
+        if (poll(p, 3, more ? 0 : 20) < 0 && errno != EINTR)
             die("poll", strerror(errno));
         if (p[2].revents)
             return;
@@ -172,6 +172,7 @@ static void serve(struct disk *d, int sock)
         (void)deferred_run(&d->deferred);
         if (now_us() >= lun_next_timeout_us(d->lun))
             lun_run_timeouts(d->lun);
+        bot_run_timeouts(d->bot);
         report_speed(d);
     }
 }

@@ -8,6 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 scripts="
 usb
+bot
 disk
 media
 hosts
