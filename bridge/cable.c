@@ -30,7 +30,7 @@ static bool others_in_use(const struct cable *cable, unsigned number, uint64_t n
 {
     for (unsigned i = 0; i < cable->luns; i++)
         if (i != number && cable->used_us[i] != 0 &&
-            now_us - cable->used_us[i] < CABLE_IN_USE_MS * 1000u)
+            now_us - cable->used_us[i] < (uint64_t)CABLE_IN_USE_MS * 1000)
             return true;
     return false;
 }
