@@ -18,6 +18,7 @@ wire
 faults
 outage
 cache
+kills
 two_luns
 frozen
 cable

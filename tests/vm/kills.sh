@@ -1,0 +1,192 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Killed at random moments under load: the target, again and again, and the daemon,
+# parent or child, which comes back as systemd would start it. Two disks, one that
+# says "write through" and one that says "write back", and a writer on each
+# (records.c). No acknowledged record is lost or stale, and the disks work
+# afterwards. While only the target is killed the host sees no error.
+#
+# One guest in virtual time, with the target inside: a seed repeats a run.
+# KILLS_TARGET (20), KILLS_DAEMON (5), KILLS_SEED (random, printed).
+. "$(dirname "$0")/lib.sh"
+vm_begin kills
+export LUNSTICK_SIM_ICOUNT=1 LUNSTICK_SIM_PACKAGES=tgt
+of_target=${KILLS_TARGET:-20} of_daemon=${KILLS_DAEMON:-5} seed=${KILLS_SEED:-$RANDOM}
+batch=20
+
+# shellcheck disable=SC2016
+guest_library() {
+    cat <<'END'
+set -e
+until_true() {
+    tries=$(($1 * 10)) what=$2; shift 2
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo "never: $what"; tail -n 15 /run/lunstickd-*.log /run/writer-*.log; dmesg | tail; exit 1; }
+        sleep 0.1
+    done
+}
+# random BELOW: into $r; the seed is kept from call to call
+random() {
+    seed=$((($(cat /run/seed) * 1103515245 + 12345) & 0x7fffffff))
+    echo $seed >/run/seed
+    r=$(((seed >> 8) % $1))
+}
+pause_ms() { usleep $(($1 * 1000)); }
+
+adm() { tgtadm -C 1 --lld iscsi "$@"; }
+lun() {
+    adm --op new --mode target --tid $1 --targetname iqn.2026-01.test:$2
+    adm --op new --mode logicalunit --tid $1 --lun 1 --bstype rdwr --backing-store /run/$2.img
+    adm --op update --mode logicalunit --tid $1 --lun 1 --params scsi_sn=$2
+    # the caching mode page without WCE
+    [ $2 = back ] || adm --op update --mode logicalunit --tid $1 --lun 1 \
+        --params mode_page=8:0:18:0x10:0:0xff:0xff:0:0:0xff:0xff:0xff:0xff:0x80:0x14:0:0:0:0:0:0
+    adm --op bind --mode target --tid $1 --initiator-address ALL
+}
+target_on() {
+    tgtd -f -C 1 --iscsi portal=127.0.0.1:3260 >>/run/tgtd.log 2>&1 &
+    until_true 10 "tgtd" adm --op show --mode target >/dev/null 2>&1
+    lun 1 through
+    lun 2 back
+}
+target_off() { killall -9 tgtd; while pidof tgtd >/dev/null; do sleep 0.01; done; }
+
+# As systemd does: what is left is removed, and 2 s later it is started again.
+service() {
+    while [ ! -e /run/end ]; do
+        lunstickd --name $1 --udc dummy_udc.$2 iscsi://127.0.0.1/iqn.2026-01.test:$1/1 >>/run/lunstickd-$1.log 2>&1 &
+        echo $! >/run/lunstickd-$1.pid
+        wait $! || true
+        until lunstick cleanup $1 >/dev/null 2>&1; do sleep 0.1; done
+        sleep 2
+    done
+}
+parent() { cat /run/lunstickd-$1.pid; }
+child() { for p in $(pidof lunstickd); do [ "$(cut -d' ' -f4 /proc/$p/stat 2>/dev/null)" != "$(parent $1)" ] || echo $p; done; }
+
+# The disk of the gadget on dummy_udc.N, its name below /dev; fails if there is none.
+disk() {
+    for d in /sys/devices/platform/dummy_hcd.$1/usb*/*-1/*/host*/target*/*/block/*; do
+        [ "$(cat $d/size 2>/dev/null || echo 0)" -gt 0 ] && [ -b /dev/${d##*/} ] && echo ${d##*/} && return
+    done
+    false
+}
+disk_there() { disk $1 >/dev/null; }
+# writer NAME NUMBER: whenever there is a disk, until /run/stop
+writer() {
+    while [ ! -e /run/stop ]; do
+        d=$(disk $2) || { sleep 0.1; continue; }
+        records write /dev/$d /run/log-$1 -r 2 -p $pace -t $(cat /run/seed) >>/run/writer-$1.log 2>&1 &
+        echo $! >/run/writer-$1.pid
+        wait $! || true
+    done
+}
+acknowledged() { records show /run/log-$1 | cut -d' ' -f4; }
+has_records() { [ -e /run/log-$1 ] && [ "$(acknowledged $1)" -ge $2 ]; }
+writers_start() {
+    rm -f /run/stop /run/log-* /run/writer-*
+    dmesg -c >/dev/null
+    writer through 0 & writer back 1 &
+    for n in through back; do until_true 60 "a record" has_records $n 8; done
+}
+# They go on, then they end, and the judge speaks: a line for each disk.
+writers_end() {
+    for n in through back; do until_true 120 "records after all kills" has_records $n $(($(acknowledged $n) + 16)); done
+    : >/run/stop
+    for n in through back; do kill $(cat /run/writer-$n.pid); done
+    until_true 30 "the end of the writers" sh -c '! pidof records'
+    i=0
+    for n in through back; do
+        echo "row disk $n kernel $(dmesg | grep -c "I/O error" || true)" \
+            "resets $(dmesg | grep -c "reset high-speed\|USB disconnect" || true)" \
+            "works $(dd if=/dev/$(disk $i) of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null && echo 1 || echo 0)" \
+            "$(records verify /run/$n.img /run/log-$n || true)"
+        i=$((i + 1))
+    done
+}
+
+# Mostly in the middle of the writing, and sometimes while the daemon comes back.
+kill_target() {
+    random 4
+    if [ $r -gt 0 ]; then
+        for n in through back; do until_true 60 "records" has_records $n $(($(acknowledged $n) + 2)); done
+    fi
+    random 200; pause_ms $r
+    target_off
+    random 1000; pause_ms $((r % 4 == 0 ? 0 : r))
+    target_on
+}
+# Any of the four processes, while they serve.
+kill_daemon() {
+    random 1500; pause_ms $r
+    random 4
+    case $r in 0) p=$(parent through) ;; 1) p=$(child through) ;; 2) p=$(parent back) ;; 3) p=$(child back) ;; esac
+    kill -9 $p
+    for i in 0 1; do until_true 60 "disk $i" disk_there $i; done
+}
+END
+}
+
+in_guest() { { echo '. /root/lib'; cat; } | both run -t 3000 -; }
+
+begin() {
+    both start --lunstickd "$LUNSTICKD" --add "$RECORDS:/usr/bin/records"
+    guest_library >"$work/lib"
+    both put "$work/lib" /root/lib
+    in_guest <<END
+echo $seed >/run/seed
+truncate -s 16M /run/through.img /run/back.img
+target_on
+service through 0 & service back 1 &
+for i in 0 1; do until_true 60 "disk \$i" disk_there \$i; done
+END
+}
+
+# batches WHAT PACE COUNT: kills COUNT times, in batches that are judged by themselves;
+# the writers wait for PACE ms between two records
+batches() {
+    local what=$1 left=$3 now line
+    while [ "$left" -gt 0 ]; do
+        now=$((left < batch ? left : batch))
+        in_guest <<END | tee "$work/batch"
+pace=$2
+writers_start
+k=0; while [ \$k -lt $now ]; do kill_$what; k=\$((k + 1)); done
+writers_end
+END
+        while read -r line; do judge "$what" "$now" "$line"; done < <(grep '^row' "$work/batch")
+        same "disks judged" 2 "$(grep -c '^row' "$work/batch")"
+        left=$((left - now))
+        echo "$what: $left kills left" >&2
+    done
+}
+
+# judge WHAT KILLS ROW: adds it up for the table
+judge() {
+    local what=$1 kills=$2
+    local -A v
+    # shellcheck disable=SC2086
+    set -- ${3#row}
+    while [ $# -gt 1 ]; do v[$1]=$2; shift 2; done
+    echo "$what $kills ${v[disk]} ${v[pause_ms]} ${v[errors]} ${v[resets]} ${v[acknowledged]} ${v[lost]} ${v[stale]}" >>"$work/rows"
+    same "lost, stale, misread" "0 0 0" "${v[lost]} ${v[stale]} ${v[misread]}"
+    same "the disk works" 1 "${v[works]}"
+    [ "${v[acknowledged]}" -ge 32 ]
+    [ "$what" = daemon ] || same "errors, kernel's errors, resets" "0 0 0" "${v[errors]} ${v[kernel]} ${v[resets]}"
+}
+
+table() {
+    printf '%-8s %6s  %-8s %9s %7s %7s %7s %5s %5s\n' killed times disk "pause s" errors resets acked lost stale
+    awk '{ k = $1 " " $3; kills[k] += $2; if ($4 > pause[k]) pause[k] = $4; errors[k] += $5; resets[k] += $6
+           acked[k] += $7; lost[k] += $8; stale[k] += $9 }
+         END { for (k in kills) { split(k, n); printf "%-8s %6d  %-8s %9.2f %7d %7d %7d %5d %5d\n",
+             n[1], kills[k], n[2], pause[k] / 1000, errors[k], resets[k], acked[k], lost[k], stale[k] } }' "$work/rows" | sort -r
+}
+
+: >"$work/rows"
+begin
+test_case "kills: of the target, $of_target times, seed $seed" batches target 15 "$of_target"
+test_case "kills: of the daemon, $of_daemon times, seed $seed" batches daemon 60 "$of_daemon"
+table
