@@ -45,19 +45,6 @@ group() {
     say "== $name: $((SECONDS - start)) s of $budget s"
 }
 
-build() {
-    local preset
-    for preset; do
-        say "building $preset"
-        cmake --preset "$preset" >"$LUNSTICK_CACHE/configure-$preset.log" 2>&1 ||
-            { tail -n 20 "$LUNSTICK_CACHE/configure-$preset.log" >&2
-              die "cmake --preset $preset failed" "see the lines above"; }
-        cmake --build --preset "$preset" >"$LUNSTICK_CACHE/build-$preset.log" 2>&1 ||
-            { grep -E 'error|FAILED' -A5 "$LUNSTICK_CACHE/build-$preset.log" | head -n 60 >&2
-              die "the build of preset $preset failed" "see $LUNSTICK_CACHE/build-$preset.log"; }
-    done
-}
-
 # Every unit test program of the given presets.
 unit_tests() {
     local preset program
@@ -102,16 +89,6 @@ fuzzers() {
     for program in build/fuzz/fuzzers/fuzz_*; do
         check "fuzz ${program##*/} ($seconds s)" fuzz_one "$program" "$seconds"
     done
-}
-
-fuzz_one() {
-    local work name=${1##*/}
-    work=$(mktemp -d)
-    mkdir "$work/new"
-    timeout $(($2 + 60)) "$1" -max_total_time="$2" -max_len=4096 -artifact_prefix="$work/" \
-        "$work/new" $([ ! -d "tests/fuzz/corpus/$name" ] || echo "tests/fuzz/corpus/$name") ||
-        { echo "the input is in $work"; return 1; }
-    rm -rf "$work"
 }
 
 target_tests() {

@@ -144,22 +144,27 @@ for i in 0 1; do until_true 60 "disk \$i" disk_there \$i; done
 END
 }
 
-# batches WHAT PACE COUNT: kills COUNT times, in batches that are judged by themselves;
-# the writers wait for PACE ms between two records
-batches() {
-    local what=$1 left=$3 now line
-    while [ "$left" -gt 0 ]; do
-        now=$((left < batch ? left : batch))
-        in_guest <<END | tee "$work/batch"
+# killed WHAT PACE COUNT: kills COUNT times; the writers wait for PACE ms between two
+# records
+killed() {
+    local line
+    in_guest <<END | tee "$work/batch"
 pace=$2
 writers_start
-k=0; while [ \$k -lt $now ]; do kill_$what; k=\$((k + 1)); done
+k=0; while [ \$k -lt $3 ]; do kill_$1; k=\$((k + 1)); done
 writers_end
 END
-        while read -r line; do judge "$what" "$now" "$line"; done < <(grep '^row' "$work/batch")
-        same "disks judged" 2 "$(grep -c '^row' "$work/batch")"
-        left=$((left - now))
-        echo "$what: $left kills left" >&2
+    while read -r line; do judge "$1" "$3" "$line"; done < <(grep '^row' "$work/batch")
+    same "disks judged" 2 "$(grep -c '^row' "$work/batch")"
+}
+
+# batches WHAT PACE COUNT: the same, a test for each batch
+batches() {
+    local done=0 now
+    while [ "$done" -lt "$3" ]; do
+        now=$(($3 - done < batch ? $3 - done : batch))
+        test_case "kills: of the $1, $((done + 1)) to $((done + now)) of $3, seed $seed" killed "$1" "$2" "$now"
+        done=$((done + now))
     done
 }
 
@@ -187,6 +192,6 @@ table() {
 
 : >"$work/rows"
 begin
-test_case "kills: of the target, $of_target times, seed $seed" batches target 15 "$of_target"
-test_case "kills: of the daemon, $of_daemon times, seed $seed" batches daemon 60 "$of_daemon"
+batches target 15 "$of_target"
+batches daemon 60 "$of_daemon"
 table
