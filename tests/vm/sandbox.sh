@@ -46,7 +46,7 @@ disk_image() {
 # Below /mnt is the disk; systemd gets it as its root, in namespaces of its own.
 # Its programs are not this script's: in here an outer command line is seen by ps.
 set_up_guest() {
-    both run - <<'END'
+    both run -t 120 - <<'END'
 set -e
 mkdir -p /run/empty
 modprobe ext4
@@ -81,7 +81,7 @@ END
 }
 
 boot_systemd() {
-    both run - <<'END'
+    both run -t 120 - <<'END'
 umount /mnt/proc 2>/dev/null
 mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t tmpfs run /mnt/run
