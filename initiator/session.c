@@ -569,14 +569,15 @@ static void tell_fault(struct session *s, enum backend_fault fault, const char *
         log_text(s, news ? LUN_LOG_WARNING : LUN_LOG_DEBUG, "session: %s", why);
 }
 
-static void wait_for_next_login(struct session *s, bool news)
+static void wait_for_next_login(struct session *s, bool news, bool taken)
 {
+    /* Two that take it from each other shall not do so all the time. */
+    uint32_t most_ms = taken ? 2 * s->config.backoff_max_ms : s->config.backoff_max_ms;
     char text[64];
 
     snprintf(text, sizeof(text), "the next login is in %u ms", s->backoff_ms);
     move(s, news ? LUN_LOG_INFO : LUN_LOG_DEBUG, SESSION_BACKOFF, s->backoff_ms, text);
-    s->backoff_ms =
-        2 * s->backoff_ms < s->config.backoff_max_ms ? 2 * s->backoff_ms : s->config.backoff_max_ms;
+    s->backoff_ms = 2 * s->backoff_ms < most_ms ? 2 * s->backoff_ms : most_ms;
 }
 
 static void end_session(struct session *s)
@@ -600,7 +601,7 @@ static void end_session(struct session *s)
     if (fault == BACKEND_FAULT_PERMANENT)
         move(s, LUN_LOG_INFO, SESSION_DOWN, 0, "only the user can help");
     else
-        wait_for_next_login(s, news);
+        wait_for_next_login(s, news, taken);
     tell_fault(s, fault, why, news);
 }
 

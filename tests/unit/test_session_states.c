@@ -584,7 +584,7 @@ static void a_name_in_use_elsewhere_is_told_after_two_short_lives(void **state)
 
 static void a_name_in_use_elsewhere_makes_the_waits_longer(void **state)
 {
-    static const unsigned waits_ms[] = {100, 200, 400, 800, 1000, 1000};
+    static const unsigned waits_ms[] = {100, 200, 400, 800, 1600, 2000};
 
     (void)state;
     start("192.0.2.1");

@@ -11,7 +11,6 @@ usb
 bot
 disk
 media
-hosts
 lifecycle
 rough
 wire
@@ -20,27 +19,43 @@ outage
 cache
 kills
 two_luns
+sandbox
+"
+# Firmware has time limits of its own: these go one at a time.
+alone="
+hosts
 frozen
 cable
-sandbox
 try
 "
-# shellcheck disable=SC2086
-[ $# -gt 0 ] || set -- $scripts
 
 # Most of them wait for one machine or another: so many go on at a time.
 lanes=${VM_LANES:-$(nproc)}
 [ "$lanes" -le 3 ] || lanes=3
 trap 'trap "" INT TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
-running=0 status=0
-for name; do
-    [ "$running" -lt "$lanes" ] || { wait -n || status=$?; running=$((running - 1)); }
-    start=$SECONDS
-    { bash "$here/$name.sh" && echo "   vm/$name: $((SECONDS - start)) s"; } &
-    running=$((running + 1))
-done
-while [ "$running" -gt 0 ]; do
-    wait -n || status=$?
-    running=$((running - 1))
-done
+status=0
+
+# run LANES SCRIPT...
+run() {
+    local lanes=$1 running=0 name start
+    shift
+    for name; do
+        [ "$running" -lt "$lanes" ] || { wait -n || status=$?; running=$((running - 1)); }
+        start=$SECONDS
+        { bash "$here/$name.sh" && echo "   vm/$name: $((SECONDS - start)) s"; } &
+        running=$((running + 1))
+    done
+    while [ "$running" -gt 0 ]; do
+        wait -n || status=$?
+        running=$((running - 1))
+    done
+}
+
+# shellcheck disable=SC2086
+if [ $# -gt 0 ]; then
+    run "$lanes" "$@"
+else
+    run "$lanes" $scripts
+    run 1 $alone
+fi
 exit "$status"
