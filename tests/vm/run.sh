@@ -17,7 +17,6 @@ wire
 faults
 outage
 cache
-kills
 two_luns
 sandbox
 "
