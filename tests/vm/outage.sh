@@ -204,7 +204,8 @@ promised() {
     case $1 in
     reset | loss) [ "${v[pause_ms]}" -le 10000 ] ;;
     *)
-        [ "${v[pause_ms]}" -ge $(($2 * 1000)) ] # it was an outage
+        # it was an outage; what waited may have begun shortly after it
+        [ "${v[pause_ms]}" -ge $(($2 * 1000 - 500)) ]
         [ "${v[back_ms]}" -le 5000 ]
         ;;
     esac
