@@ -92,6 +92,7 @@ struct bot {
     bool no_halt;           /* the port cannot halt: end with a packet */
 
     bool cbw_arrived; /* in cbw_buf, not looked at yet */
+    bool given_up;    /* RESETTING by the host's own doing: a CBW is its next one */
     bool csw_sent, csw_home;
 
     bool halted;            /* INVALID: IN, as far as we know */
@@ -143,6 +144,7 @@ static void restart(struct bot *bot, enum bot_state after)
         lun_abort(bot->lun, bot->cmd);
     }
     bot->cbw_arrived = false;
+    bot->given_up = false;
     bot->after = after;
     set_state(bot, BOT_RESETTING);
     if (bot->lent[USB_OUT] + bot->lent[USB_IN] > 0)
@@ -156,6 +158,19 @@ static void fault(struct bot *bot, const char *what, int error)
     bot_log(bot, LUN_LOG_ERROR, what, error);
     bot->stats.faults++;
     restart(bot, BOT_INVALID);
+}
+
+/* The host has read on IN and took less than was there. Firmware does so when its
+ * own patience has ended: it asks for the CSW although data are queued, and then
+ * sends its next CBW, without a reset recovery. */
+static void give_up(struct bot *bot)
+{
+    bool arrived = bot->cbw_arrived;
+
+    bot_log(bot, LUN_LOG_WARNING, "the host has given the command up", 0);
+    restart(bot, BOT_IDLE);
+    bot->given_up = true;
+    bot->cbw_arrived = arrived;
 }
 
 /* Tries again from the event loop, unless a request of that endpoint is out:
@@ -621,16 +636,20 @@ static void csw_done(struct bot *bot)
 {
     const struct usb_req *req = &bot->csw_xfer.req;
 
-    if (bot->state != BOT_CSW || req->status != 0 || req->actual_bytes != BOT_CSW_BYTES)
+    if (bot->state != BOT_CSW || req->status != 0)
         fault(bot, "CSW not sent", req->status);
+    else if (req->actual_bytes != BOT_CSW_BYTES)
+        give_up(bot);
     else
         bot->csw_home = true;
 }
 
 static void data_in_done(struct bot *bot, const struct bot_xfer *xfer)
 {
-    if (xfer->req.status != 0 || xfer->req.actual_bytes != xfer->req.length_bytes)
+    if (xfer->req.status != 0)
         fault(bot, "data-in not sent", xfer->req.status);
+    else if (xfer->req.actual_bytes != xfer->req.length_bytes)
+        give_up(bot);
     else if (xfer->lun_bytes > 0)
         lun_in_done(bot->lun, bot->cmd, xfer->lun_bytes);
 }
@@ -683,8 +702,12 @@ static void data_done(struct bot *bot, struct bot_xfer *xfer)
 
 /* Stale: it only gives its buffer back. But a host whose first CBW is lost
  * waits for an answer, until a halt makes it do a reset recovery. */
-static void reset_done(struct bot *bot, int status)
+static void reset_done(struct bot *bot, const struct bot_xfer *xfer)
 {
+    int status = xfer->req.status;
+
+    if (bot->given_up && xfer == &bot->cbw_xfer && status == 0)
+        bot->cbw_arrived = true;
     if (status != -ESTALE || bot->after != BOT_IDLE)
         return;
     bot_log(bot, LUN_LOG_WARNING, "CBW lost in a new configuration", 0);
@@ -703,7 +726,7 @@ static void on_io_done(void *ctx, struct usb_req *req)
     xfer->lent = false;
     bot->lent[req->endpoint]--;
     if (bot->state == BOT_RESETTING)
-        reset_done(bot, req->status);
+        reset_done(bot, xfer);
     else if (req->status == -ESHUTDOWN)
         restart(bot, BOT_OFF); /* disabled() is on its way */
     else if (xfer == &bot->cbw_xfer)

@@ -14,6 +14,9 @@
  * unit: data-in end with an empty packet (or a halt), data-out are drained, the
  * CSW says FAILED with everything as residue, and the next command works.
  *
+ * A host that takes only part of what IN has for it has given the command up: the
+ * next thing it sends is a CBW.
+ *
  *   OFF        not configured by a host
  *   IDLE       waits for a CBW
  *   NO_CMD     has one, but the logical unit has no command free: asks again
