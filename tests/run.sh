@@ -84,20 +84,29 @@ no_foreign_names() {
     [ -z "$mirrors" ] || ! git grep -nIF -f <(printf '%s\n' "$mirrors") -- .
 }
 
+# One per processor at a time.
 fuzzers() {
-    local program seconds=${FUZZ_SECONDS:-20}
+    local program seconds=${FUZZ_SECONDS:-20} running=0
     for program in build/fuzz/fuzzers/fuzz_*; do
-        check "fuzz ${program##*/} ($seconds s)" fuzz_one "$program" "$seconds"
+        [ $((running++)) -lt "$(nproc)" ] || wait -n
+        check "fuzz ${program##*/} ($seconds s)" fuzz_one "$program" "$seconds" &
     done
+    wait
 }
 
+# Each build with a target of its own, and waiting for it most of the time.
 target_tests() {
-    local preset
+    local preset status=0
     for preset in dev asan; do
         BUILD=$PWD/build/$preset tests/cli/run.sh | sed -u "s/^\(ok\|FAIL\|skip\) /\1 cli $preset /"
-        BUILD=$PWD/build/$preset tests/target/run.sh |
-            sed -u "s/^\(ok\|FAIL\|skip\) /\1 target $preset /"
     done
+    for preset in dev asan; do
+        BUILD=$PWD/build/$preset tests/target/run.sh |
+            sed -u "s/^\(ok\|FAIL\|skip\) /\1 target $preset /" &
+    done
+    wait -n || status=$?
+    wait -n || status=$?
+    return "$status"
 }
 
 packages() {
@@ -139,7 +148,7 @@ all)
     group style 120 style
     group unit 30 unit_tests dev asan clang
     group mutation 40 tests/mutation/run.sh
-    group fuzz 200 fuzzers
+    group fuzz 80 fuzzers
     group target 300 target_tests
     group package 30 packages
     group vm 600 tests/vm/run.sh

@@ -48,6 +48,11 @@ child_holds() {
     both run "echo \$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$1/status) \$(ls /proc/$1/fd | wc -l)"
 }
 
+gone_wrong() {
+    tgtd_alive || echo "the target has died"
+    return 1
+}
+
 # In rounds, each with its own seed, for the progress of the long form.
 hostile_host() {
     local pid memory files memory_before files_before done=0 round
@@ -55,7 +60,7 @@ hostile_host() {
     read -r memory_before files_before < <(child_holds "$pid")
     while [ $done -lt "$things" ]; do
         round=$((things - done < 5000 ? things - done : 5000))
-        both run -t $((60 + round / 4)) "$freeze usb_hostile $round $((seed + done))"
+        both run -t $((60 + round / 4)) "$freeze usb_hostile $round $((seed + done))" || gone_wrong
         done=$((done + round))
         [ "$things" -le 5000 ] || say "hostile host: $done of $things"
     done
@@ -97,7 +102,7 @@ resets_and_replugs() {
     pid=$(child)
     while [ $done -lt "$resets" ]; do
         round=$((resets - done < 200 ? resets - done : 200))
-        both run -t $((90 + round * 5)) "sh /root/resets $round $((seed + done))"
+        both run -t $((90 + round * 5)) "sh /root/resets $round $((seed + done))" || gone_wrong
         records_verify both "$work/bot.img"
         done=$((done + round))
         [ "$resets" -le 200 ] || say "resets and replugs: $done of $resets"

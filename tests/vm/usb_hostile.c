@@ -250,7 +250,7 @@ static void cbw_other(void)
 {
     static const uint8_t opcodes[] = {0x00, 0x03, 0x12, 0x1a, 0x1e, 0x23, 0x25, 0x2f, 0x34, 0x35,
                                       0x4d, 0x5a, 0x5e, 0x06, 0x1f, 0x91, 0xa0, 0xc0, 0xdf, 0xff};
-    uint8_t cdb[16];
+    uint8_t cdb[16], cdb_bytes = (uint8_t)(1 + random_below(sizeof(cdb)));
 
     for (unsigned i = 0; i < sizeof(cdb); i++)
         cdb[i] = one_in(3) ? (uint8_t)random_below(256) : 0;
@@ -258,8 +258,9 @@ static void cbw_other(void)
     if (cdb[0] == 0x1a || cdb[0] == 0x5a) {
         cdb[2] = 0x3f; /* not a page of the target's: tgtd dies when it may send nothing */
         cdb[3] = 0;
+        cdb_bytes = sizeof(cdb); /* with less the page would be 0 */
     }
-    struct cbw cbw = cbw_make(cdb, (uint8_t)(1 + random_below(16)), !one_in(4), odd_length());
+    struct cbw cbw = cbw_make(cdb, cdb_bytes, !one_in(4), odd_length());
     remember(&cbw, 0, 0, true);
     trace("opcode %02x, %02x %u", cdb[0], cbw.bytes[12], get_le32(cbw.bytes + 8));
     (void)push(&cbw, sizeof(cbw.bytes));
