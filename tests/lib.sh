@@ -53,6 +53,7 @@ build() {
 fuzz_one() {
     local work name=${1##*/}
     work=$(mktemp -d)
+    trap 'rm -rf "$work"' TERM
     mkdir "$work/new"
     timeout --foreground $(($2 + 60)) "$1" -max_total_time="$2" -max_len=4096 -artifact_prefix="$work/" \
         "$work/new" $([ ! -d "tests/fuzz/corpus/$name" ] || echo "tests/fuzz/corpus/$name") ||
