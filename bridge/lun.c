@@ -519,6 +519,8 @@ void lun_out_done(struct lun *lun, struct lun_cmd *pub, uint32_t arrived_bytes)
 
 void lun_raise_attention(struct lun *lun, struct sense_code code)
 {
+    if (lun->config.attention_off)
+        return;
     if (!sense_code_equal(lun->unit_attention, sense_medium_changed))
         lun->unit_attention = code;
     if (sense_code_equal(code, sense_medium_changed))

@@ -62,6 +62,7 @@ struct lun_config {
     uint32_t segment_bytes; /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
     bool read_only;         /* refuse writes although the target would take them */
     bool removable;         /* say RMB=1 to the host, and let it eject */
+    bool attention_off;     /* the front end cannot tell of unit attentions (NBD): there are none */
     bool cdrom;             /* show the disk as a CD-ROM: removable, read-only (cdrom.h) */
     enum medium_reinsert reinsert;
     uint32_t reinsert_after_ms;

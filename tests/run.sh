@@ -60,12 +60,12 @@ style() {
     local sources
     mapfile -t sources < <(git ls-files '*.c' '*.h' ':!hw/static')
     check "style clang-format" clang-format --dry-run -Werror "${sources[@]}"
-    mapfile -t sources < <(git ls-files 'bridge/*.c' 'gadget/*.c' 'initiator/*.c' 'daemon/*.c' |
+    mapfile -t sources < <(git ls-files 'bridge/*.c' 'gadget/*.c' 'initiator/*.c' 'boot/*.c' 'daemon/*.c' |
                            grep -v seccomp_gen)
     check "style clang-tidy" tidy "${sources[@]}"
     check "style cppcheck" cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
         --enable=warning,performance,portability --suppress=missingIncludeSystem \
-        -D_GNU_SOURCE -I. bridge gadget initiator daemon
+        -D_GNU_SOURCE -I. bridge gadget initiator boot daemon
     check "style no registry or machine names" no_foreign_names
     mapfile -t sources < <(git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' --)
     check "style bash -n" bash -n "${sources[@]}"
