@@ -17,6 +17,7 @@ wire
 faults
 outage
 cache
+conformance
 two_luns
 sandbox
 "
