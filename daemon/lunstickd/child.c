@@ -418,6 +418,7 @@ static uint64_t prepare(void *ctx)
     struct child *child = ctx;
     uint64_t next_us = control_next_timeout_us(&child->control);
     next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
+    next_us = loop_earlier(next_us, log_next_timeout_us());
     watch_cable(child);
     if (child->bind_late_us > loop_now_us())
         next_us = loop_earlier(next_us, child->bind_late_us);
@@ -437,6 +438,7 @@ static void timers(void *ctx)
     if (loop_now_us() >= child->bind_late_us)
         drive_is_settled(child);
     control_run_timeouts(&child->control);
+    log_run_timeouts();
 }
 
 /* ---- set-up ---- */

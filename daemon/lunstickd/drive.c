@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPEATED_FAULT_LOG_MS 60000
-#define REFUSED_RETRY_MS      5000
+#define REFUSED_RETRY_MS 5000
 /* So long a user waits for the disk that shall come in. */
 #define INSERT_ANSWER_MS 10000
 /* So long a target may take to let go of a reservation. */
@@ -44,8 +43,6 @@ struct drive {
     uint64_t retry_us; /* LOOP_NEVER, or when a session that was refused starts again */
     uint32_t resolves; /* since the last session */
     char portal[64];   /* numeric; empty: not known yet */
-    uint64_t fault_logged_us;
-    char fault[SESSION_WHY_BYTES]; /* the last one that was logged */
 };
 
 /* ---- the session ---- */
@@ -79,21 +76,6 @@ void drive_resolved(struct drive *d, const char *numeric, const char *why)
     }
 }
 
-/* The same fault again and again is said once a minute. */
-static void log_fault(struct drive *d, const char *why)
-{
-    uint64_t now_us = loop_now_us();
-    enum lun_log_level level = LUN_LOG_WARNING;
-
-    if (strncmp(d->fault, why, sizeof d->fault - 1) == 0 &&
-        now_us - d->fault_logged_us < REPEATED_FAULT_LOG_MS * 1000ULL)
-        level = LUN_LOG_DEBUG;
-    else
-        d->fault_logged_us = now_us;
-    (void)snprintf(d->fault, sizeof d->fault, "%s", why);
-    log_text(level, why);
-}
-
 __attribute__((format(printf, 3, 4))) static void answer(struct drive *d, int status,
                                                          const char *format, ...)
 {
@@ -125,7 +107,7 @@ static void session_fault(void *ctx, enum backend_fault fault, const char *why)
         log_text(LUN_LOG_ERROR, why);
         d->config.end(d->config.ctx, permanent ? CHILD_EXIT_PERMANENT : CHILD_EXIT_TRANSIENT);
     } else {
-        log_fault(d, why);
+        log_text(LUN_LOG_WARNING, why);
     }
     if (permanent) {
         if (d->exchange == IN_USE)
@@ -201,7 +183,6 @@ static void disk_changed(void *ctx, const struct disk_identity *disk)
     (void)disk;
     d->accepted = true;
     d->resolves = 0;
-    d->fault[0] = 0;
     d->config.settled(d->config.ctx);
 }
 
@@ -504,7 +485,6 @@ static void exchange_session(struct drive *d)
     d->accepted = false;
     d->patient = true;
     d->resolves = 0;
-    d->fault[0] = 0;
     session_start(d->session);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "log.h"
 
+#include "log_limit.h"
+#include "loop.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -84,19 +87,49 @@ static bool write_line(enum lun_log_level level, const char *text)
     return n >= 0 || errno != EAGAIN;
 }
 
-void log_text(enum lun_log_level level, const char *text)
+/* Nothing is written while older lines are missing. */
+static void write_in_order(enum lun_log_level level, const char *text)
 {
     char lost[64];
-    if (level > log_state.max_level)
-        return;
     if (log_state.lost) {
         (void)snprintf(lost, sizeof lost, "%u lines of the log were lost", log_state.lost);
         if (write_line(LUN_LOG_WARNING, lost))
             log_state.lost = 0;
     }
-    /* The order stays: nothing is written while older lines are missing. */
     if (log_state.lost || !write_line(level, text))
         log_state.lost++;
+}
+
+static struct log_limit limit = {.say = write_in_order, .next_us = UINT64_MAX};
+
+void log_text(enum lun_log_level level, const char *text)
+{
+    if (level > log_state.max_level)
+        return;
+    if (level == LUN_LOG_DEBUG)
+        write_in_order(level, text);
+    else
+        log_limit_line(&limit, loop_now_us(), level, text);
+}
+
+uint64_t log_next_timeout_us(void)
+{
+    return limit.next_us;
+}
+
+void log_run_timeouts(void)
+{
+    log_limit_run(&limit, loop_now_us());
+}
+
+void log_end(void)
+{
+    log_limit_flush(&limit, loop_now_us());
+}
+
+void log_forked(void)
+{
+    memset(limit.kinds, 0, sizeof limit.kinds);
 }
 
 void log_printf(enum lun_log_level level, const char *format, ...)

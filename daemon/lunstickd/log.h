@@ -3,7 +3,9 @@
  * The log: one line per event to stderr, each written by one write(2), so that
  * the lines of parent and child never mix. Under the journal a line carries its
  * level as "<4>"; otherwise the program's name and the level in words. A log
- * that nobody reads holds up nothing: its lines are counted as lost.
+ * that nobody reads holds up nothing: its lines are counted as lost. What comes
+ * again and again is said now and then, with its count (log_limit.h); only debug
+ * lines are all said.
  */
 #ifndef LUNSTICK_DAEMON_LOG_H
 #define LUNSTICK_DAEMON_LOG_H
@@ -19,6 +21,14 @@ void log_init(const char *program, enum lun_log_level max_level);
 void log_text(enum lun_log_level level, const char *text);
 void log_printf(enum lun_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* When to call log_run_timeouts(); UINT64_MAX: never. */
+uint64_t log_next_timeout_us(void);
+void log_run_timeouts(void);
+/* Before the process ends: says what was left out so far. */
+void log_end(void);
+/* In a new process: what its parent has left out is its parent's to say. */
+void log_forked(void);
 
 /* The line as it will be written, with its newline: for tests. Returns its length. */
 size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const char *text,

@@ -156,8 +156,12 @@ static int fork_child(struct parent *p)
         .slots = p->slots,
     };
     pid_t pid = fork();
-    if (pid == 0)
-        _exit(child_main(&start));
+    if (pid == 0) {
+        log_forked();
+        int exit_code = child_main(&start);
+        log_end();
+        _exit(exit_code);
+    }
     int error = errno;
     (void)close(pair[1]);
     if (pid < 0) {
@@ -490,6 +494,7 @@ static uint64_t prepare(void *ctx)
 {
     struct parent *p = ctx;
     uint64_t next_us = loop_earlier(p->bind_at_us, loop_earlier(p->restart_at_us, p->kill_at_us));
+    next_us = loop_earlier(next_us, log_next_timeout_us());
     for (unsigned i = 0; i < p->config->lun_count; i++)
         next_us = loop_earlier(next_us, p->luns[i].resolver.deadline_us);
     return next_us;
@@ -510,6 +515,7 @@ static void timers(void *ctx)
         bind_gadget(p);
     if (now_us >= p->restart_at_us)
         restart(p);
+    log_run_timeouts();
 }
 
 /* ---- set-up and tear-down ---- */
@@ -713,5 +719,6 @@ int parent_main(const struct daemon_config *config)
         exit_code = rc < 0 ? fail("event loop", rc) : p->exit_code;
     }
     tear_down(p);
+    log_end();
     return exit_code;
 }

@@ -272,6 +272,69 @@ static void lost_lines_are_counted(void **state)
     (void)close(fds[1]);
 }
 
+static void said_into(char *text, size_t size, void (*say)(void))
+{
+    int fds[2], keep = dup(STDERR_FILENO);
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    say();
+    assert_int_equal(dup2(keep, STDERR_FILENO), STDERR_FILENO);
+    (void)close(keep);
+    (void)close(fds[1]);
+    (void)drain(fds[0], text, size);
+    (void)close(fds[0]);
+}
+
+static void say_the_same(void)
+{
+    log_init("p", LUN_LOG_DEBUG);
+    for (unsigned i = 0; i < 1000; i++)
+        log_printf(LUN_LOG_INFO, "nonsense %u", i);
+    log_text(LUN_LOG_INFO, "news");
+}
+
+static void say_the_same_for_debugging(void)
+{
+    for (unsigned i = 0; i < 1000; i++)
+        log_text(LUN_LOG_DEBUG, "detail");
+}
+
+static void what_is_said_again_and_again_is_counted(void **state)
+{
+    static char text[65536];
+    (void)state;
+    said_into(text, sizeof text, say_the_same);
+    assert_non_null(strstr(text, "p: nonsense 0\np: nonsense 1\np: nonsense 2\np: nonsense 3\n"
+                                 "p: nonsense 4\np: news\n"));
+    assert_true(log_next_timeout_us() > loop_now_us());
+    assert_true(log_next_timeout_us() < UINT64_MAX);
+    said_into(text, sizeof text, log_run_timeouts);
+    assert_string_equal(text, "");
+    said_into(text, sizeof text, log_end);
+    assert_non_null(strstr(text, "p: nonsense 999 (and 994 more like it in "));
+}
+
+static void debug_lines_are_all_said(void **state)
+{
+    static char text[65536];
+    (void)state;
+    said_into(text, sizeof text, say_the_same_for_debugging);
+    assert_int_equal(strlen(text), 1000 * strlen("p: debug: detail\n"));
+    log_init("p", LUN_LOG_INFO);
+}
+
+/* What a process has left out, its child does not say again. */
+static void a_new_process_begins_with_an_empty_log(void **state)
+{
+    static char text[65536];
+    (void)state;
+    said_into(text, sizeof text, say_the_same);
+    log_forked();
+    said_into(text, sizeof text, log_end);
+    assert_string_equal(text, "");
+    log_init("p", LUN_LOG_INFO);
+}
+
 struct resolved {
     struct resolver resolver;
     char numeric[64], why[64];
@@ -396,6 +459,9 @@ int main(void)
         cmocka_unit_test(an_endless_line_is_cut),
         cmocka_unit_test(lost_lines_are_counted),
         cmocka_unit_test(a_log_that_nobody_reads_blocks_nothing),
+        cmocka_unit_test(what_is_said_again_and_again_is_counted),
+        cmocka_unit_test(debug_lines_are_all_said),
+        cmocka_unit_test(a_new_process_begins_with_an_empty_log),
         TEST(a_numeric_name_is_resolved),
         TEST(a_process_that_was_waited_for_is_not_killed),
         TEST(an_answer_that_does_not_come_is_given_up),

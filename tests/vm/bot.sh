@@ -72,6 +72,14 @@ hostile_host() {
     [ "$memory" -le $((memory_before + 128)) ]
 }
 
+# Whatever a host does, it does not fill the journal.
+log_is_short() {
+    local bytes most=$((16384 + things))
+    bytes=$(both run 'wc -c </run/lunstickd.log')
+    echo "log: $bytes of at most $most bytes, left out and counted: $(both run 'grep -c "more like it" /run/lunstickd.log || true') times"
+    [ "$bytes" -le $most ] || { both run 'tail -n 20 /run/lunstickd.log'; return 1; }
+}
+
 # In the guest: a writer that goes on with the next disk when one is pulled from
 # under it, and usb_resets.
 cat >"$work/resets" <<'END'
@@ -115,9 +123,11 @@ both put "$work/resets" /root/resets
 daemon_start both --udc dummy_udc.0 "$(url bot)"
 disk_wait both
 both run 'rmmod uas usb_storage'
-guest_tests both bot 200 "$freeze usb_raw cases invalid meaningless cells"
+guest_tests both bot 200 "$freeze usb_raw cases invalid meaningless noise cells"
 [ "$things" -eq 0 ] || test_case "bot: a hostile host, $things things, seed $seed" hostile_host
 sed -n '/things\|child:/s/^/    /p' "$work/said"
+test_case "bot: the log of all that is short" log_is_short
+sed -n '/^log:/s/^/    /p' "$work/said"
 both run 'modprobe usb-storage delay_use=0; : >/run/lunstickd.log'
 [ "$resets" -eq 0 ] || test_case "bot: $resets resets and replugs under a writer, seed $seed" resets_and_replugs
 sed -n '/records\|port resets/s/^/    /p' "$work/said"

@@ -9,6 +9,7 @@
  *   halts        the same, short_in = halt
  *   invalid      CBWs that are not valid, BOT 6.6.1
  *   meaningless  valid ones that mean nothing, BOT 6.2.2
+ *   noise        500 of these in a row
  *   cells        every event in every phase of a command
  *
  * Writes the beginning of the disk. One line per test: `ok NAME`, or
@@ -371,6 +372,25 @@ static void meaningless(void)
         test(meaningless_cbws[i].name, is_meaningless, &meaningless_cbws[i]);
 }
 
+static void noise_is_answered(const void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 500; i++) {
+        static const uint8_t test_unit_ready[6];
+        struct cbw cbw = cbw_make(test_unit_ready, sizeof(test_unit_ready), false, 0);
+        cbw.bytes[13] = 15; /* a LUN that is not there */
+        cbw_send(&cbw);
+        if (csw_receive(NULL).status != CSW_FAILED)
+            fail("CBW %u: not refused", i);
+    }
+    disk_works();
+}
+
+static void noise(void)
+{
+    test("meaningless: 500 in a row", noise_is_answered, NULL);
+}
+
 /* ---- every event in every phase ---- */
 
 #define BLOCKS  128
@@ -620,7 +640,8 @@ static const struct verb {
     void (*run)(void);
 } verbs[] = {
     {"control", control}, {"cases", cases_of_packet},   {"halts", cases_of_halt},
-    {"invalid", invalid}, {"meaningless", meaningless}, {"cells", cells},
+    {"invalid", invalid}, {"meaningless", meaningless}, {"noise", noise},
+    {"cells", cells},
 };
 
 static bool run_verb(const char *name)
