@@ -26,7 +26,7 @@
 #include <sys/types.h>
 
 #define NBD_WHY_BYTES 256
-#define NBD_LOOK_MS   5000
+#define NBD_LOOK_MS   10000
 #define NBD_SYS_BLOCK "/sys/block" /* where `sys` points below, but in tests */
 
 /* `backend` says whose the device is: less than NBD_BACKEND_BYTES, the same for all

@@ -5,7 +5,7 @@
  * processes like lunstickd: the parent has the device, the child the socket. Runs
  * in a guest; nbd.sh drives it.
  *
- *   nbd_probe serve NAME [INDEX]
+ *   nbd_probe serve NAME FILE [INDEX]   FILE, of 4 MiB, is the RAM disk's memory
  *   nbd_probe wrong INDEX            what has to be refused
  *   nbd_probe find PREFIX
  *   nbd_probe cleanup PREFIX
@@ -183,6 +183,19 @@ static pid_t start_child(uint8_t *memory, int fd, int signals)
     return pid;
 }
 
+static uint8_t *disk_memory(const char *path)
+{
+    size_t bytes = (size_t)RAM_BLOCKS * RAM_BLOCK_BYTES;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+        die(path, strerror(errno));
+    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        die(path, strerror(errno));
+    (void)close(fd);
+    return memory;
+}
+
 /* What is said of it, if anything. */
 static void settle(int index, const struct nbd_geometry *g)
 {
@@ -199,15 +212,12 @@ static void settle(int index, const struct nbd_geometry *g)
     printf("settled %s\n", line);
 }
 
-static int serve(const char *name, int index)
+static int serve(const char *name, const char *path, int index)
 {
     struct nbd_geometry g;
     struct disk probe;
     pid_t pid;
-    uint8_t *memory = mmap(NULL, (size_t)RAM_BLOCKS * RAM_BLOCK_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        die("mmap", strerror(errno));
+    uint8_t *memory = disk_memory(path);
     int signals = take_signals();
     disk_open(&probe, memory);
     g = probe.geometry;
@@ -215,6 +225,8 @@ static int serve(const char *name, int index)
     if (fd < 0)
         die("connect", why);
     printf("connected nbd%d\n", index);
+    if (getenv("ALONE")) /* killed before anybody served */
+        (void)raise(SIGKILL);
     pid = start_child(memory, fd, signals);
     settle(index, &g);
     for (;;) {
@@ -284,8 +296,8 @@ static int find(const char *prefix, bool remove)
 int main(int argc, char **argv)
 {
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc >= 3 && strcmp(argv[1], "serve") == 0)
-        return serve(argv[2], argc > 3 ? atoi(argv[3]) : -1);
+    if (argc >= 4 && strcmp(argv[1], "serve") == 0)
+        return serve(argv[2], argv[3], argc > 4 ? atoi(argv[4]) : -1);
     if (argc == 3 && strcmp(argv[1], "wrong") == 0)
         return wrong(atoi(argv[2]));
     if (argc == 3 && strcmp(argv[1], "find") == 0)

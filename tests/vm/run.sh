@@ -17,6 +17,7 @@ wire
 faults
 outage
 cache
+nbd
 conformance
 two_luns
 sandbox
