@@ -8,7 +8,8 @@
 # afterwards. While only the target is killed the host sees no error.
 #
 # One guest in virtual time, with the target inside: a seed repeats a run.
-# KILLS_TARGET (20), KILLS_DAEMON (5), KILLS_SEED (random, printed).
+# KILLS_TARGET (20), KILLS_DAEMON (5), KILLS_SEED (random, printed). The daemons log
+# in again soon, which makes for more kills in the midst of it.
 . "$(dirname "$0")/lib.sh"
 vm_begin kills
 export LUNSTICK_SIM_ICOUNT=1 LUNSTICK_SIM_PACKAGES=tgt
@@ -20,16 +21,17 @@ guest_library() {
     cat <<'END'
 set -e
 until_true() {
-    tries=$(($1 * 10)) what=$2; shift 2
+    tries=$(($1 * 20)) what=$2; shift 2
     until "$@"; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { echo "never: $what"; tail -n 15 /run/lunstickd-*.log /run/writer-*.log; dmesg | tail; exit 1; }
-        sleep 0.1
+        pause_ms 50
     done
 }
 # random BELOW: into $r; the seed is kept from call to call
 random() {
-    seed=$((($(cat /run/seed) * 1103515245 + 12345) & 0x7fffffff))
+    read -r seed </run/seed
+    seed=$(((seed * 1103515245 + 12345) & 0x7fffffff))
     echo $seed >/run/seed
     r=$(((seed >> 8) % $1))
 }
@@ -53,38 +55,45 @@ target_on() {
 }
 target_off() { killall -9 tgtd; while pidof tgtd >/dev/null; do sleep 0.01; done; }
 
-# As systemd does: what is left is removed, and 2 s later it is started again.
+# As systemd does: what is left is removed, and soon it is started again.
 service() {
     while [ ! -e /run/end ]; do
-        lunstickd --name $1 --udc dummy_udc.$2 iscsi://127.0.0.1/iqn.2026-01.test:$1/1 >>/run/lunstickd-$1.log 2>&1 &
+        lunstickd --name $1 --udc dummy_udc.$2 --config /run/$1.conf >>/run/lunstickd-$1.log 2>&1 &
         echo $! >/run/lunstickd-$1.pid
         wait $! || true
         until lunstick cleanup $1 >/dev/null 2>&1; do sleep 0.1; done
-        sleep 2
+        sleep 1
     done
 }
-parent() { cat /run/lunstickd-$1.pid; }
-child() { for p in $(pidof lunstickd); do [ "$(cut -d' ' -f4 /proc/$p/stat 2>/dev/null)" != "$(parent $1)" ] || echo $p; done; }
-
-# The disk of the gadget on dummy_udc.N, its name below /dev; fails if there is none.
-disk() {
-    for d in /sys/devices/platform/dummy_hcd.$1/usb*/*-1/*/host*/target*/*/block/*; do
-        [ "$(cat $d/size 2>/dev/null || echo 0)" -gt 0 ] && [ -b /dev/${d##*/} ] && echo ${d##*/} && return
+# Into $parent and, behind it, $child; with few processes, which are slow here.
+parent() { read parent </run/lunstickd-$1.pid; }
+child() {
+    for child in $(pidof lunstickd); do
+        ! read pid name state of rest </proc/$child/stat 2>/dev/null || [ $of != $parent ] || return 0
     done
     false
 }
-disk_there() { disk $1 >/dev/null; }
+
+# The disk of the gadget on dummy_udc.N, its name below /dev, into $disk; fails if there is none.
+disk() {
+    for disk in /sys/devices/platform/dummy_hcd.$1/usb*/*-1/*/host*/target*/*/block/*; do
+        [ -e $disk/size ] && read size <$disk/size && [ $size -gt 0 ] || continue
+        disk=${disk##*/}
+        [ ! -b /dev/$disk ] || return 0
+    done 2>/dev/null
+    false
+}
 # writer NAME NUMBER: whenever there is a disk, until /run/stop
 writer() {
     while [ ! -e /run/stop ]; do
-        d=$(disk $2) || { sleep 0.1; continue; }
-        records write /dev/$d /run/log-$1 -r 2 -p $pace -t $(cat /run/seed) >>/run/writer-$1.log 2>&1 &
+        disk $2 || { sleep 0.1; continue; }
+        records write /dev/$disk /run/log-$1 -r 2 -p $pace -t $(cat /run/seed) >>/run/writer-$1.log 2>&1 &
         echo $! >/run/writer-$1.pid
         wait $! || true
     done
 }
-acknowledged() { records show /run/log-$1 | cut -d' ' -f4; }
-has_records() { [ -e /run/log-$1 ] && [ "$(acknowledged $1)" -ge $2 ]; }
+acknowledged() { set -- $(records show /run/log-$1); echo $4; }
+has_records() { [ -e /run/log-$1 ] && [ $(acknowledged $1) -ge $2 ]; }
 writers_start() {
     rm -f /run/stop /run/log-* /run/writer-*
     dmesg -c >/dev/null
@@ -99,9 +108,11 @@ writers_end() {
     until_true 30 "the end of the writers" sh -c '! pidof records'
     i=0
     for n in through back; do
+        disk $i || true
+        usb=$(echo /sys/devices/platform/dummy_hcd.$i/usb*)
         echo "row disk $n kernel $(dmesg | grep -c "I/O error" || true)" \
-            "resets $(dmesg | grep -c "reset high-speed\|USB disconnect" || true)" \
-            "works $(dd if=/dev/$(disk $i) of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null && echo 1 || echo 0)" \
+            "resets $(dmesg | grep -c "usb ${usb##*usb}-1: \(reset\|USB disconnect\)" || true)" \
+            "works $(dd if=/dev/$disk of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null && echo 1 || echo 0)" \
             "$(records verify /run/$n.img /run/log-$n || true)"
         i=$((i + 1))
     done
@@ -113,19 +124,23 @@ kill_target() {
     if [ $r -gt 0 ]; then
         for n in through back; do until_true 60 "records" has_records $n $(($(acknowledged $n) + 2)); done
     fi
-    random 200; pause_ms $r
+    random 60; pause_ms $r
     target_off
-    random 1000; pause_ms $((r % 4 == 0 ? 0 : r))
+    random 400; pause_ms $((r % 4 == 0 ? 0 : r))
     target_on
 }
 # Any of the four processes, while they serve.
 kill_daemon() {
-    random 1500; pause_ms $r
+    random 800; pause_ms $r
     random 4
-    case $r in 0) p=$(parent through) ;; 1) p=$(child through) ;; 2) p=$(parent back) ;; 3) p=$(child back) ;; esac
-    kill -9 $p
-    for i in 0 1; do until_true 60 "disk $i" disk_there $i; done
+    n=through i=$((r / 2)); [ $i = 0 ] || n=back
+    until_true 60 "disk $n" serves $n $i none
+    [ $((r % 2)) = 0 ] && killed=$parent || killed=$child
+    kill -9 $killed
+    until_true 60 "disk $n" serves $n $i $killed
 }
+# serves NAME NUMBER PID: there is a disk, and it is not the work of this process
+serves() { disk $2 && parent $1 && [ "$parent" != $3 ] && child $1 && [ $child != $3 ]; }
 END
 }
 
@@ -138,9 +153,12 @@ begin() {
     in_guest <<END
 echo $seed >/run/seed
 truncate -s 16M /run/through.img /run/back.img
+for n in through back; do
+    printf 'url = "iscsi://127.0.0.1/iqn.2026-01.test:%s/1";\nbackoff_max_ms = 100;\n' \$n >/run/\$n.conf
+done
 target_on
 service through 0 & service back 1 &
-for i in 0 1; do until_true 60 "disk \$i" disk_there \$i; done
+for i in 0 1; do until_true 60 "disk \$i" disk \$i; done
 END
 }
 

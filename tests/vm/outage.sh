@@ -124,7 +124,7 @@ daemons() {
     done
 }
 disk_of() { ls -d /sys/devices/platform/vhci_hcd.0/usb*/*-$1/*/host*/target*/*/block/* 2>/dev/null; }
-disk_there() { d=$(disk_of $1) && [ -b /dev/${d##*/} ] && [ "$(cat $d/size)" -gt 0 ]; }
+disk_there() { d=$(disk_of $1) && [ -b "/dev/${d##*/}" ] && [ "$(cat $d/size)" -gt 0 ]; }
 disk_state() { d=$(disk_of $1); echo ${d##*/} $(cat $d/dev $d/diskseq $d/device/state); }
 usb_resets() { lunstick status --json $1 | sed 's/.*"resets":\([0-9]*\).*/\1/'; }
 record() { records show /run/log-$1 | sed "s/.*$2 \([0-9]*\).*/\1/"; }

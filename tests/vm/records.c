@@ -22,7 +22,7 @@
  *   stale       acknowledged records of which an older one is in the place
  *   misread     of the two while the writer read them back
  *   errors      of the host: failed reads, writes and flushes
- *   pause_ms    the longest time without a successful one
+ *   pause_ms    the longest time without a successful one, also between two writers
  *   resumed_ms  when that ended, as time since boot
  *   ok_ms       the last successful one, as time since boot
  *   flush_ms    the longest flush
@@ -458,6 +458,7 @@ static int write_all(const char *device, struct log *l, const struct options *o)
         l->region_blocks = o->region_mib << 11;
         l->base_blocks = o->base_mib << 11;
     }
+    w.waits_since_us = l->ok_us; /* a pause does not end with the writer it stopped */
     pid_t flusher = l->write_back ? start_flusher(l, w.disk, o->pace_ms) : 0;
     uint64_t until_us = o->seconds ? now_us() + o->seconds * 1000000 : UINT64_MAX;
     uint64_t last = o->count ? l->issued + o->count : l->capacity;

@@ -16,6 +16,7 @@ rough
 wire
 faults
 outage
+kills
 cache
 nbd
 conformance
