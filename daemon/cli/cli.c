@@ -29,6 +29,10 @@ static const struct verb verbs[] = {
      "put it in again, or, with URL, another in its place"},
     {"unplug", cli_unplug, "unplug [NAME]", "pull the plug, as the host sees it"},
     {"plug", cli_plug, "plug [NAME]", "plug it in again"},
+    {"map", cli_map,
+     "map [--name NAME] [--ro] [--secret-file FILE] [--header-digest] [--take-over] URL",
+     "the disk as a block device of this machine; prints its name"},
+    {"unmap", cli_unmap, "unmap [--force] NAME|/dev/nbdN", "take the block device away again"},
     {"cleanup", cli_cleanup, "cleanup [NAME]", "remove what a killed daemon left behind"},
 };
 

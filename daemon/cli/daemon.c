@@ -13,37 +13,53 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The names of daemons that have a control socket, for the message. */
-static void list_running(char *out, size_t size)
+bool cli_each_daemon(bool (*match)(const char *name, void *ctx), void *ctx)
 {
     DIR *dir = opendir(CONFIG_RUN_DIR);
-    struct dirent *entry;
+    const struct dirent *entry;
     char path[CONFIG_PATH_BYTES];
-    size_t at = 0;
+    bool matched = false;
 
-    out[0] = 0;
-    while (dir && (entry = readdir(dir)) != NULL) {
+    while (dir && !matched && (entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof(path), CONFIG_RUN_DIR "/%.64s/" RUNDIR_CONTROL, entry->d_name);
-        if (!config_name_valid(entry->d_name) || access(path, F_OK))
-            continue;
-        int length = snprintf(out + at, size - at, "%s%s", at ? ", " : "", entry->d_name);
-        if (length < 0 || (size_t)length >= size - at)
-            break;
-        at += (size_t)length;
+        matched = config_name_valid(entry->d_name) && access(path, F_OK) == 0 &&
+                  match(entry->d_name, ctx);
     }
     if (dir)
         closedir(dir);
+    return matched;
+}
+
+/* Their names, for the message. */
+struct names {
+    char text[256];
+    size_t at;
+};
+
+static bool add_name(const char *name, void *ctx)
+{
+    struct names *names = ctx;
+    size_t room = sizeof(names->text) - names->at;
+    int length = snprintf(names->text + names->at, room, "%s%s", names->at ? ", " : "", name);
+
+    if (length < 0 || (size_t)length >= room) {
+        names->text[names->at] = 0;
+        return true;
+    }
+    names->at += (size_t)length;
+    return false;
 }
 
 int cli_explain(const char *program, const char *name, int error)
 {
-    char others[256];
+    struct names others = {.text = ""};
 
     switch (error) {
     case ENOENT:
-        list_running(others, sizeof(others));
-        if (others[0])
-            return cli_fail(program, CLI_TRANSIENT, "no daemon %s runs; running: %s", name, others);
+        (void)cli_each_daemon(add_name, &others);
+        if (others.text[0])
+            return cli_fail(program, CLI_TRANSIENT, "no daemon %s runs; running: %s", name,
+                            others.text);
         return cli_fail(program, CLI_TRANSIENT,
                         "no daemon %s runs; start it: systemctl start lunstickd@%s", name, name);
     case ECONNREFUSED:

@@ -18,6 +18,8 @@ int cli_eject(int argc, char **argv);
 int cli_insert(int argc, char **argv);
 int cli_plug(int argc, char **argv);
 int cli_unplug(int argc, char **argv);
+int cli_map(int argc, char **argv);
+int cli_unmap(int argc, char **argv);
 
 /* The simple command lines: options (each `--name`, some with a value behind
  * it), a daemon's name ("lunstick" without one) and, where `url` is not NULL, an
@@ -36,6 +38,10 @@ bool cli_args(int argc, char **argv, const struct cli_flag *flags, const char **
 ssize_t cli_ask(const char *name, const char *question, unsigned seconds, char *answer,
                 size_t size);
 int cli_explain(const char *program, const char *name, int error);
+
+/* Calls `match` with the name of each daemon that has a control socket until it
+ * returns true; whether it did. */
+bool cli_each_daemon(bool (*match)(const char *name, void *ctx), void *ctx);
 
 /* "PROGRAM: ..." on stderr. Returns `status`. */
 int cli_fail(const char *program, int status, const char *format, ...)

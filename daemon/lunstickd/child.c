@@ -6,8 +6,7 @@
 #include "bridge/pool.h"
 #include "control.h"
 #include "drive.h"
-#include "gadget/bot.h"
-#include "gadget/ffs_port.h"
+#include "front.h"
 #include "log.h"
 #include "loop.h"
 #include "privsep.h"
@@ -44,14 +43,13 @@ struct child {
     const struct daemon_config *config;
     struct loop loop;
     struct deferred_list deferred;
-    struct loop_watch parent, signals, ep0, aio;
+    const struct front_ops *front;
+    struct loop_watch parent, signals;
     struct pool pool;
     struct cable cable;
     struct drive *drives[BOT_LUNS_MAX];
     struct lun *luns[BOT_LUNS_MAX];
     unsigned count; /* of both */
-    struct ffs_port *port;
-    struct bot *bot;
     struct control control;
     uint64_t started_us;
     pid_t pid;
@@ -108,13 +106,6 @@ static void send_parent(struct child *child, const struct privsep_msg *msg)
     }
 }
 
-static void send_plain(struct child *child, enum privsep_type type)
-{
-    struct privsep_msg msg;
-    privsep_init(&msg, type);
-    send_parent(child, &msg);
-}
-
 /* ---- the drives ---- */
 
 static void tell_parent(void *ctx, const struct privsep_msg *msg)
@@ -134,6 +125,7 @@ static void drive_is_settled(void *ctx)
     struct child *child = ctx;
     bool late = loop_now_us() >= child->bind_late_us;
     unsigned settled = 0, empty = 0;
+    struct privsep_msg msg;
     for (unsigned i = 0; i < child->count; i++) {
         if (drive_settled(child->drives[i]))
             settled++;
@@ -144,7 +136,9 @@ static void drive_is_settled(void *ctx)
         return;
     child->bind_wanted = true;
     child->bind_late_us = LOOP_NEVER;
-    send_plain(child, PRIVSEP_BIND);
+    privsep_init(&msg, PRIVSEP_BIND);
+    child->front->bind_text(msg.text[0]);
+    send_parent(child, &msg);
 }
 
 static size_t put_answer(char *out, size_t size, int status, const char *text)
@@ -164,7 +158,7 @@ static void answer_later(void *ctx, uint32_t ticket, int status, const char *tex
 /* The host went away, or came: after a while without it, it is another. */
 static void watch_cable(struct child *child)
 {
-    bool present = bot_stats(child->bot)->speed != USB_SPEED_NONE;
+    bool present = child->front->host_present();
     if (present == (child->cable_out_us == LOOP_NEVER))
         return;
     uint64_t now_us = loop_now_us();
@@ -191,9 +185,7 @@ static void fill_view(const struct child *child, struct status_view *view)
     view->unplugged = child->unplugged;
     view->host = child->cable.host->name;
     view->gadget_fault = child->bind_fault;
-    view->bot = bot_stats(child->bot);
-    view->bot_state = bot_state_name(child->bot);
-    view->port = ffs_port_stats(child->port);
+    child->front->view(view);
     view->lun_count = child->count;
     for (unsigned i = 0; i < child->count; i++)
         drive_view(child->drives[i], &view->luns[i]);
@@ -234,10 +226,26 @@ static void plug_answered(struct child *child)
     child->plug_ticket = 0;
 }
 
+static void stop(struct child *child);
+
 static int perform(struct child *child, const struct request *request, uint32_t ticket,
                    char text[DRIVE_ANSWER_BYTES])
 {
     int lun = request->lun == REQUEST_ANY_LUN && child->count == 1 ? 0 : request->lun;
+    bool unmap = request->verb == REQUEST_UNMAP;
+    if (unmap != (child->config->front == CONFIG_FRONT_NBD)) {
+        (void)snprintf(text, DRIVE_ANSWER_BYTES, "%s",
+                       unmap ? "the disk is on the USB port, and no block device here; lunstick "
+                               "unplug takes it away"
+                             : "the disk is this machine's own: nothing to eject or to unplug; "
+                               "lunstick unmap takes it away");
+        return 2;
+    }
+    if (unmap) {
+        (void)snprintf(text, DRIVE_ANSWER_BYTES, "%.31s goes away.", child->udc);
+        stop(child);
+        return 0;
+    }
     if (request->verb == REQUEST_PLUG || request->verb == REQUEST_UNPLUG)
         return plug(child, request->verb == REQUEST_PLUG, ticket, text);
     if (lun >= 0 && (unsigned)lun < child->count)
@@ -277,8 +285,8 @@ static size_t respond(void *ctx, char *line, uint32_t ticket, char *answer, size
 /* A number that is another one when something moved. */
 static uint64_t fingerprint(const struct child *child)
 {
-    uint64_t print = (uint64_t)bot_stats(child->bot)->speed * 4 + (child->bound ? 2 : 0) +
-                     (unsigned)child->unplugged;
+    uint64_t print =
+        (uint64_t)child->front->state() * 4 + (child->bound ? 2 : 0) + (unsigned)child->unplugged;
     for (unsigned i = 0; i < child->count; i++)
         print = print * 1099511628211u + drive_state(child->drives[i]) + 1;
     return print + 1;
@@ -348,6 +356,8 @@ static void bound(struct child *child, const struct privsep_msg *msg)
     child->bound = msg->number == PRIVSEP_IS_BOUND;
     child->unplugged = msg->number == PRIVSEP_UNPLUGGED;
     memcpy(child->bind_fault, msg->text[0], sizeof child->bind_fault);
+    if (msg->text[1][0])
+        memcpy(child->udc, msg->text[1], sizeof child->udc);
     for (unsigned i = 0; i < child->count; i++)
         drive_unplugged(child->drives[i], child->unplugged);
     child->last_print = 0; /* the service manager hears of a fault, too */
@@ -355,10 +365,19 @@ static void bound(struct child *child, const struct privsep_msg *msg)
     plug_answered(child);
 }
 
+/* Behind BIND. */
+static void take_front(struct child *child, int fd)
+{
+    if (child->front->describe || child->front->open(fd) < 0)
+        end(child, CHILD_EXIT_BROKEN);
+}
+
 static void hear_parent(struct child *child, struct privsep_msg *msg)
 {
     if (msg->type == PRIVSEP_STOP)
         stop(child);
+    else if (msg->type == PRIVSEP_FRONT)
+        take_front(child, msg->fds[0]);
     else if (msg->type == PRIVSEP_BOUND)
         bound(child, msg);
     else if (msg->lun >= child->count)
@@ -399,25 +418,17 @@ static void signal_ready(void *ctx, short revents)
         stop(child);
 }
 
-static void ep0_ready(void *ctx, short revents)
+/* The kernel disconnected its block device: there is nobody to serve. */
+static void front_ended(void *ctx)
 {
-    const struct child *child = ctx;
-    (void)revents;
-    ffs_port_ep0_ready(child->port);
-}
-
-static void aio_ready(void *ctx, short revents)
-{
-    const struct child *child = ctx;
-    (void)revents;
-    ffs_port_aio_ready(child->port);
+    stop(ctx);
 }
 
 static uint64_t prepare(void *ctx)
 {
     struct child *child = ctx;
     uint64_t next_us = control_next_timeout_us(&child->control);
-    next_us = loop_earlier(next_us, bot_next_timeout_us(child->bot));
+    next_us = loop_earlier(next_us, child->front->prepare());
     next_us = loop_earlier(next_us, log_next_timeout_us());
     watch_cable(child);
     if (child->bind_late_us > loop_now_us())
@@ -434,7 +445,7 @@ static void timers(void *ctx)
     struct child *child = ctx;
     for (unsigned i = 0; i < child->count; i++)
         drive_run_timeouts(child->drives[i]);
-    bot_run_timeouts(child->bot);
+    child->front->run_timeouts();
     if (loop_now_us() >= child->bind_late_us)
         drive_is_settled(child);
     control_run_timeouts(&child->control);
@@ -500,7 +511,7 @@ static int give_up_rights(const struct child_start *start)
     return getppid() == start->parent ? 0 : -ESRCH;
 }
 
-/* ep0 and the control socket. */
+/* The control socket, and the front's descriptor where it is there already. */
 static int take_start(struct child *child)
 {
     struct privsep_msg msg;
@@ -508,28 +519,38 @@ static int take_start(struct child *child)
     if (rc < 0)
         return fail("the parent's first message", rc);
     memcpy(child->udc, msg.text[0], sizeof child->udc);
-    child->port = ffs_port_create(msg.fds[0], &child->deferred, log_module);
-    if (!child->port)
-        return fail("USB port", -errno);
-    rc = control_init(&child->control, &child->loop, msg.fds[1]);
-    return rc < 0 ? fail("control socket", rc) : 0;
+    const struct front_config fc = {
+        .config = child->config,
+        .loop = &child->loop,
+        .deferred = &child->deferred,
+        .log = log_module,
+        .ended = front_ended,
+        .ctx = child,
+    };
+    child->front->init(&fc);
+    rc = control_init(&child->control, &child->loop, msg.fds[0]);
+    if (rc < 0)
+        return fail("control socket", rc);
+    if (!child->front->describe)
+        return 0;
+    rc = expect(child, PRIVSEP_FRONT, &msg);
+    return rc < 0 ? fail("ep0 from the parent", rc) : child->front->open(msg.fds[0]);
 }
 
 /* The descriptors, then the endpoint files that appear with them. */
-static int set_up_usb(struct child *child)
+static int set_up_endpoints(struct child *child)
 {
     struct privsep_msg msg;
-    int rc = ffs_port_write_descriptors(child->port);
+    int rc = child->front->describe();
     if (rc < 0)
-        return fail("FunctionFS refused the USB descriptors", rc);
+        return rc;
     privsep_init(&msg, PRIVSEP_DESCRIPTORS_WRITTEN);
     rc = privsep_send(child->parent.fd, &msg);
     if (rc == 0)
         rc = expect(child, PRIVSEP_ENDPOINTS, &msg);
     if (rc < 0)
         return fail("the endpoint files", rc);
-    rc = ffs_port_attach(child->port, msg.fds[0], msg.fds[1]);
-    return rc < 0 ? fail("USB endpoints", rc) : 0;
+    return child->front->attach(msg.fds[0], msg.fds[1]);
 }
 
 static int make_drive(struct child *child, const struct child_start *start, unsigned number,
@@ -592,21 +613,6 @@ static int make_arena(struct child *child)
     return 0;
 }
 
-static int make_bot(struct child *child)
-{
-    const struct bot_config bc = {
-        .port = ffs_port_usb(child->port),
-        .deferred = &child->deferred,
-        .luns = child->luns,
-        .lun_count = child->count,
-        .short_in = child->config->short_in,
-        .now_us = loop_now_us,
-        .log = log_module,
-    };
-    child->bot = bot_create(&bc);
-    return child->bot ? 0 : -errno;
-}
-
 static void watch(struct child *child, struct loop_watch *w, int fd,
                   void (*ready)(void *ctx, short revents))
 {
@@ -636,20 +642,17 @@ static int set_up(struct child *child, const struct child_start *start)
     rc = take_start(child);
     if (rc == 0)
         rc = set_up_drives(child, start);
+    if (rc == 0 && child->front->describe)
+        rc = set_up_endpoints(child);
     if (rc == 0)
-        rc = set_up_usb(child);
+        rc = child->front->serve(child->luns, child->count);
     if (rc < 0)
         return rc;
-    rc = make_bot(child);
-    if (rc < 0)
-        return fail("Bulk-Only Transport", rc);
 
     if (fcntl(child->parent.fd, F_SETFL, O_NONBLOCK) < 0)
         return fail("socket to the parent", -errno);
     watch(child, &child->parent, child->parent.fd, parent_ready);
     watch(child, &child->signals, child->signals.fd, signal_ready);
-    watch(child, &child->ep0, ffs_port_ep0_fd(child->port), ep0_ready);
-    watch(child, &child->aio, ffs_port_aio_fd(child->port), aio_ready);
     if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
         log_printf(LUN_LOG_WARNING,
                    "memory is not locked (%s): the disk may stall when memory "
@@ -663,6 +666,7 @@ int child_main(const struct child_start *start)
 {
     struct child *child = &the_child;
     child->config = start->config;
+    child->front = child->config->front == CONFIG_FRONT_NBD ? &front_nbd : &front_usb;
     child->unplugged = start->unplugged;
     child->pid = getpid();
     child->started_us = child->cable_out_us = loop_now_us();

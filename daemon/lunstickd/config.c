@@ -48,6 +48,7 @@ struct key {
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const short_ins[] = {"packet", "halt", NULL};
 static const char *const accesses[] = {"shared", "exclusive", NULL};
+static const char *const fronts[] = {"usb", "nbd", NULL};
 static const char *const reinserts[] = {"on-demand", "never", "after", NULL};
 
 static bool all_of(const char *s, const char *set)
@@ -99,6 +100,8 @@ static bool serial_valid(const char *serial)
 static const struct key daemon_keys[] = {
     {"name", TEXT(struct daemon_config, name), .valid = config_name_valid,
      .allowed = "1 to 32 of a-z, 0-9 and -"},
+    {"front", KEY_WORD, AT(struct daemon_config, front), .words = fronts,
+     .allowed = "\"usb\" or \"nbd\""},
     {"udc", TEXT(struct daemon_config, udc), .valid = udc_valid,
      .allowed = "a name of /sys/class/udc"},
     {"once", KEY_BOOL, AT(struct daemon_config, once), .allowed = "true or false"},
@@ -221,6 +224,16 @@ static bool word_index(const char *word, const char *const *words, unsigned *ind
             return true;
     }
     return false;
+}
+
+bool config_front(const char *word, enum config_front *front)
+{
+    unsigned index;
+
+    if (!word_index(word, fronts, &index))
+        return false;
+    *front = (enum config_front)index;
+    return true;
 }
 
 bool config_log_level(const char *word, enum lun_log_level *level)
@@ -376,6 +389,7 @@ static bool read_value(const struct reader *r, const config_setting_t *s, const 
 }
 
 _Static_assert(sizeof(enum lun_log_level) == sizeof(unsigned), "KEY_WORD writes an unsigned");
+_Static_assert(sizeof(enum config_front) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum config_access) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum medium_reinsert) == sizeof(unsigned), "KEY_WORD writes an unsigned");
 _Static_assert(sizeof(enum bot_short_in) == sizeof(unsigned), "KEY_WORD writes an unsigned");
@@ -591,6 +605,26 @@ bool config_ephemeral(const struct config_lun *lun)
     return anonymous && !strncasecmp(lun->address.iqn, scsipub, strlen(scsipub));
 }
 
+/* The kernel has one fixed disk, which is there or is waited for. */
+static bool finish_nbd(struct daemon_config *config, char why[CONFIG_WHY_BYTES])
+{
+    struct config_lun *lun = &config->luns[0];
+    const char *wrong = config->lun_count > 1 ? "several disks (luns)"
+                        : config->early       ? "early"
+                        : lun->cdrom          ? "cdrom"
+                                              : NULL;
+    if (wrong) {
+        snprintf(why, CONFIG_WHY_BYTES,
+                 "%s does not go with front = \"nbd\", which makes one local disk; use "
+                 "front = \"usb\", or one lunstickd for each disk",
+                 wrong);
+        return false;
+    }
+    lun->removable = false;
+    lun->give_up_after_s = 0;
+    return true;
+}
+
 bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTES])
 {
     why[0] = 0;
@@ -616,6 +650,8 @@ bool daemon_config_finish(struct daemon_config *config, char why[CONFIG_WHY_BYTE
         }
         lun->header_digest = lun->header_digest || lun->address.header_digest;
     }
+    if (config->front == CONFIG_FRONT_NBD && !finish_nbd(config, why))
+        return false;
     snprintf(config->run_dir, sizeof(config->run_dir), CONFIG_RUN_DIR "/%s", config->name);
     board_id(config->board, "");
     if (!config->initiator_name[0])

@@ -25,6 +25,9 @@ enum config_choice { CONFIG_BY_ITSELF, CONFIG_NO, CONFIG_YES };
 /* Who may use the disk beside us. */
 enum config_access { CONFIG_SHARED, CONFIG_EXCLUSIVE };
 
+/* Whom the disk is for: a USB host, or this machine's own kernel. */
+enum config_front { CONFIG_FRONT_USB, CONFIG_FRONT_NBD };
+
 /* One disk. */
 struct config_lun {
     struct address address;
@@ -47,11 +50,12 @@ struct daemon_config {
     char name[CONFIG_NAME_BYTES];    /* [a-z0-9-]: gadget, FunctionFS instance, run directory */
     char run_dir[CONFIG_PATH_BYTES]; /* CONFIG_RUN_DIR/NAME; derived */
     char file[CONFIG_PATH_BYTES];    /* the configuration file that was read; empty: none */
-    char udc[64];                    /* empty: the first that is free */
-    bool prepare;                    /* only make the gadget, for who has no rights (parent.h) */
-    bool once;                       /* a transient fault at start ends the daemon */
-    bool early;                      /* plugged in before a disk is there, as an empty drive */
-    bool take_over;                  /* exclusive access, from whoever has it at start */
+    enum config_front front;
+    char udc[64];   /* empty: the first that is free */
+    bool prepare;   /* only make the gadget, for who has no rights (parent.h) */
+    bool once;      /* a transient fault at start ends the daemon */
+    bool early;     /* plugged in before a disk is there, as an empty drive */
+    bool take_over; /* exclusive access, from whoever has it at start */
     struct config_lun luns[BOT_LUNS_MAX];
     unsigned lun_count;             /* 1 to BOT_LUNS_MAX */
     struct config_lun lun_defaults; /* what `luns` do not say themselves; a lone `url` */
@@ -100,6 +104,7 @@ bool config_ephemeral(const struct config_lun *lun);
 
 /* The checks of single values, for the file and the command line alike. */
 bool config_name_valid(const char *name);
+bool config_front(const char *word, enum config_front *front);
 bool config_log_level(const char *word, enum lun_log_level *level);
 
 /* The word of `words` (NULL-terminated) that `word` was probably meant to be,

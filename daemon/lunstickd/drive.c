@@ -151,7 +151,8 @@ static struct session *make_session(struct drive *d)
     memcpy(sc.target_user, lun->target_user, sizeof sc.target_user);
     sc.secret = d->secrets[0].secret;
     sc.target_secret = d->secrets[0].target_secret;
-    session_isid(sc.isid, config->board, config->name, number, "usb");
+    session_isid(sc.isid, config->board, config->name, number,
+                 config->front == CONFIG_FRONT_NBD ? "nbd" : "usb");
     d->portal[0] = 0;
     if (numeric)
         (void)snprintf(d->portal, sizeof d->portal, "%.63s", lun->address.host);
@@ -191,6 +192,9 @@ static struct lun *make_lun(struct drive *d)
     const struct daemon_config *config = d->config.config;
     const struct config_lun *lun = &d->slot.lun;
     bool exclusive = lun->access == CONFIG_EXCLUSIVE;
+    bool nbd = config->front == CONFIG_FRONT_NBD;
+    uint32_t answer_within_ms =
+        config->answer_within_ms ? config->answer_within_ms : LUN_ANSWER_BY_HOST;
     const struct lun_config lc = {
         .backend = session_backend(d->session),
         .deferred = d->config.deferred,
@@ -199,9 +203,9 @@ static struct lun *make_lun(struct drive *d)
         .log = d->config.log,
         .disk_changed = disk_changed,
         .disk_changed_ctx = d,
-        .answer_within_ms =
-            config->answer_within_ms ? config->answer_within_ms : LUN_ANSWER_BY_HOST,
-        .cable = d->config.cable,
+        .answer_within_ms = nbd ? 0 : answer_within_ms,
+        .attention_off = nbd,
+        .cable = nbd ? NULL : d->config.cable,
         .number = d->config.number,
         .segment_bytes = config->segment_bytes,
         .read_only = lun->read_only,

@@ -10,6 +10,7 @@ static const char help[] =
     "Offers an iSCSI disk on this machine's USB device port.\n"
     "\n"
     "  --udc NAME          the USB device controller (default: the first that is free)\n"
+    "  --front usb|nbd     for a USB host, or for this machine itself as /dev/nbdN (default: usb)\n"
     "  --ro                the host may not write\n"
     "  --take-over         take the disk from whoever has it reserved (access = \"exclusive\")\n"
     "  --once              end when the target cannot be had at start, or when the part that\n"
@@ -31,6 +32,7 @@ static const char help[] =
 
 enum {
     OPT_UDC = 256,
+    OPT_FRONT,
     OPT_RO,
     OPT_TAKE_OVER,
     OPT_ONCE,
@@ -47,6 +49,7 @@ enum {
 
 static const struct option long_options[] = {
     {"udc", required_argument, NULL, OPT_UDC},
+    {"front", required_argument, NULL, OPT_FRONT},
     {"ro", no_argument, NULL, OPT_RO},
     {"take-over", no_argument, NULL, OPT_TAKE_OVER},
     {"once", no_argument, NULL, OPT_ONCE},
@@ -66,7 +69,7 @@ static const struct option long_options[] = {
 
 /* The command line as it was given; NULL or false: not given. */
 struct given {
-    const char *udc, *config, *name, *secret_file, *scheme, *log_level, *url;
+    const char *udc, *front, *config, *name, *secret_file, *scheme, *log_level, *url;
     bool ro, take_over, once, prepare, header_digest;
 };
 
@@ -122,6 +125,9 @@ static void take(struct given *g, int code)
     switch (code) {
     case OPT_UDC:
         g->udc = optarg;
+        break;
+    case OPT_FRONT:
+        g->front = optarg;
         break;
     case OPT_RO:
         g->ro = true;
@@ -249,6 +255,8 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
     if (g->scheme && put(config->scheme_path, sizeof(config->scheme_path), g->scheme, "--scheme",
                          err) != OPTIONS_RUN)
         return OPTIONS_WRONG;
+    if (g->front && !config_front(g->front, &config->front))
+        return wrong(err, "--front ", g->front, "allowed: usb, nbd");
     if (g->log_level && !config_log_level(g->log_level, &config->log_level))
         return wrong(err, "--log-level ", g->log_level, "allowed: error, warning, info, debug");
     return put_luns(config, g, err);

@@ -3,10 +3,10 @@
 
 #include "bridge/deferred.h"
 #include "child.h"
-#include "gadget/gadget.h"
 #include "log.h"
 #include "loop.h"
 #include "notify.h"
+#include "outlet.h"
 #include "privsep.h"
 #include "resolver.h"
 #include "rundir.h"
@@ -57,7 +57,8 @@ struct parent {
     struct loop_watch signals, sock;
     struct parent_lun luns[BOT_LUNS_MAX];
     struct slot slots[BOT_LUNS_MAX];
-    struct gadget *gadget;
+    const struct outlet_ops *outlet;
+    bool outlet_made;
     char ffs_dir[CONFIG_PATH_BYTES], empty_dir[CONFIG_PATH_BYTES];
     int control_fd;
     uid_t uid;
@@ -70,7 +71,8 @@ struct parent {
     bool bound;
     bool bound_once;
     bool unplugged;                                 /* by the user */
-    char bind_fault[GADGET_WHY_BYTES];              /* the last one that was logged */
+    char bind_text[PRIVSEP_TEXT_BYTES];             /* of this child: what the outlet shows */
+    char bind_fault[OUTLET_WHY_BYTES];              /* the last one that was logged */
     uint64_t bind_at_us, restart_at_us, kill_at_us; /* LOOP_NEVER: not planned */
     uint32_t restart_ms;
     bool stopping;
@@ -176,21 +178,32 @@ static int fork_child(struct parent *p)
     return 0;
 }
 
-/* A new child with all it needs to begin; ep0 is open and leaves the parent. */
+/* What the outlet has for the child; it leaves the parent. */
+static void send_front(struct parent *p)
+{
+    struct privsep_msg msg;
+    privsep_init(&msg, PRIVSEP_FRONT);
+    msg.fds[0] = p->outlet->fd();
+    if (msg.fds[0] < 0)
+        return;
+    send_child(p, &msg);
+    p->outlet->close_fd();
+}
+
+/* A new child with all it needs to begin. */
 static int start_child(struct parent *p)
 {
     struct privsep_msg msg;
     int rc = fork_child(p);
     if (rc == 0) {
         privsep_init(&msg, PRIVSEP_START);
-        privsep_text(&msg, 0, gadget_udc(p->gadget));
-        msg.fds[0] = gadget_ep0_fd(p->gadget);
-        msg.fds[1] = p->control_fd;
+        privsep_text(&msg, 0, p->outlet->name());
+        msg.fds[0] = p->control_fd;
         send_child(p, &msg);
+        send_front(p);
         if (!send_all_secrets(p))
             give_up_child(p);
     }
-    gadget_close_ep0(p->gadget);
     return rc;
 }
 
@@ -203,9 +216,9 @@ static void plan_restart(struct parent *p)
 
 static void restart(struct parent *p)
 {
-    char why[GADGET_WHY_BYTES];
+    char why[OUTLET_WHY_BYTES];
     p->restart_at_us = LOOP_NEVER;
-    if (gadget_reopen(p->gadget, why) != GADGET_OK) {
+    if (!p->outlet->reopen(why)) {
         log_text(LUN_LOG_ERROR, why);
         plan_restart(p);
         return;
@@ -239,7 +252,7 @@ static void child_died(struct parent *p, int status)
     p->bind_at_us = LOOP_NEVER;
     for (unsigned i = 0; i < p->config->lun_count; i++)
         resolver_cancel(&p->luns[i].resolver);
-    gadget_unbind(p->gadget);
+    p->outlet->child_died();
     p->bound = p->bind_wanted = false;
     if (!p->stopping)
         log_death(status);
@@ -259,10 +272,10 @@ static void child_died(struct parent *p, int status)
 static void hand_over_endpoints(struct parent *p)
 {
     struct privsep_msg msg;
-    char why[GADGET_WHY_BYTES];
+    char why[OUTLET_WHY_BYTES];
     privsep_init(&msg, PRIVSEP_ENDPOINTS);
-    if (gadget_open_endpoints(p->gadget, &msg.fds[0], &msg.fds[1], why) != GADGET_OK) {
-        log_text(LUN_LOG_ERROR, why);
+    if (!p->outlet->endpoints || !p->outlet->endpoints(&msg.fds[0], &msg.fds[1], why)) {
+        log_text(LUN_LOG_ERROR, p->outlet->endpoints ? why : "there are no endpoint files");
         give_up_child(p);
         return;
     }
@@ -278,23 +291,24 @@ static void tell_bound(struct parent *p, const char *why)
     privsep_init(&msg, PRIVSEP_BOUND);
     msg.number = p->unplugged ? PRIVSEP_UNPLUGGED : p->bound ? PRIVSEP_IS_BOUND : PRIVSEP_NOT_BOUND;
     privsep_text(&msg, 0, why);
+    privsep_text(&msg, 1, p->outlet->name());
     send_child(p, &msg);
 }
 
 /* If it is to be. */
 static void bind_gadget(struct parent *p)
 {
-    char why[GADGET_WHY_BYTES] = "";
+    char why[OUTLET_WHY_BYTES] = "";
     p->bind_at_us = LOOP_NEVER;
     if (p->bound || !p->bind_wanted || p->unplugged) {
         tell_bound(p, why);
         return;
     }
-    if (gadget_bind(p->gadget, why) == GADGET_OK) {
+    if (p->outlet->bind(p->bind_text, why)) {
+        send_front(p);
         p->bound = true;
         p->bound_once = true;
         p->bind_fault[0] = 0;
-        log_printf(LUN_LOG_INFO, "the disk is on the USB port (%s)", gadget_udc(p->gadget));
     } else {
         bool news = strcmp(why, p->bind_fault) != 0;
         memcpy(p->bind_fault, why, sizeof p->bind_fault);
@@ -312,7 +326,7 @@ static void plug(struct parent *p, bool plugged)
     p->unplugged = !plugged;
     log_printf(LUN_LOG_INFO, "the user %s the cable", plugged ? "plugs in" : "unplugs");
     if (!plugged) {
-        gadget_unbind(p->gadget);
+        p->outlet->unbind();
         p->bound = false;
     }
     bind_gadget(p);
@@ -419,6 +433,7 @@ static void sock_ready(void *ctx, short revents)
         break;
     case PRIVSEP_BIND:
         p->bind_wanted = true;
+        memcpy(p->bind_text, msg.text[0], sizeof p->bind_text);
         bind_gadget(p);
         break;
     case PRIVSEP_PLUG:
@@ -454,7 +469,7 @@ static void stop(struct parent *p)
     notify_send("STOPPING=1");
     log_text(LUN_LOG_INFO, "stopping");
     if (p->bound)
-        gadget_unbind(p->gadget);
+        p->outlet->unbind();
     p->bound = false;
     if (p->child == 0) {
         finish(p, 0);
@@ -557,25 +572,22 @@ static bool check_secrets(const struct daemon_config *config)
 
 /* Makes it for a user to serve; without root's rights, takes over one that was
  * made so. The exit status, 0 if all is well. */
-static int get_gadget(struct parent *p, uid_t uid, gid_t gid)
+static int get_outlet(struct parent *p, uid_t uid, gid_t gid)
 {
-    const struct daemon_config *config = p->config;
-    const struct gadget_config gc = {
-        .scheme_path = config->scheme_path,
-        .name = config->name,
-        .serial = config->serial,
-        .udc = config->udc[0] ? config->udc : NULL,
+    const struct outlet_config oc = {
+        .config = p->config,
         .ffs_dir = p->ffs_dir,
         .uid = uid,
         .gid = gid,
+        .adopt = geteuid() != 0,
+        .loop = &p->loop,
     };
-    char why[GADGET_WHY_BYTES] = "";
-    enum gadget_error error =
-        geteuid() == 0 ? gadget_create(&gc, &p->gadget, why) : gadget_adopt(&gc, &p->gadget, why);
-    if (error == GADGET_OK)
-        return 0;
-    log_text(LUN_LOG_ERROR, why);
-    return error == GADGET_BAD_SCHEME ? 2 : 1;
+    char why[OUTLET_WHY_BYTES] = "";
+    int exit_code = p->outlet->create(&oc, why);
+    p->outlet_made = exit_code == 0;
+    if (exit_code != 0)
+        log_text(LUN_LOG_ERROR, why);
+    return exit_code;
 }
 
 static void choose_user(struct parent *p)
@@ -623,10 +635,10 @@ static int set_up(struct parent *p)
         if (rc < 0)
             return fail("resolver", rc);
     }
-    int exit_code = get_gadget(p, 0, 0);
+    int exit_code = get_outlet(p, 0, 0);
     if (exit_code != 0)
         return exit_code;
-    /* the gadget's lock is held from here on */
+    /* the name's lock is held from here on */
     rc = root ? rundir_make(config->run_dir, 0, 0) : 0;
     if (rc < 0)
         return fail(config->run_dir, rc);
@@ -652,9 +664,9 @@ static void tear_down(struct parent *p)
             resolver_cancel(&p->luns[i].resolver);
     while (waitpid(-1, NULL, 0) > 0) {
     }
-    if (p->gadget) {
+    if (p->outlet_made) {
         rundir_clear(p->config->run_dir);
-        gadget_destroy(p->gadget); /* and lets go of the lock */
+        p->outlet->destroy(); /* and lets go of the lock */
         rundir_remove(p->config->run_dir);
     }
     if (p->control_fd >= 0)
@@ -669,6 +681,7 @@ static void tear_down(struct parent *p)
 static void begin(struct parent *p, const struct daemon_config *config)
 {
     p->config = config;
+    p->outlet = config->front == CONFIG_FRONT_NBD ? &outlet_nbd : &outlet_usb;
     (void)umask(022);
     (void)rundir_path(p->ffs_dir, config->run_dir, RUNDIR_FFS);
     (void)rundir_path(p->empty_dir, config->run_dir, RUNDIR_EMPTY);
@@ -678,6 +691,11 @@ int parent_prepare(const struct daemon_config *config)
 {
     struct parent *p = &the_parent;
     begin(p, config);
+    if (!p->outlet->leave) {
+        log_text(LUN_LOG_ERROR,
+                 "--prepare makes a USB gadget; a block device needs root all along");
+        return 2;
+    }
     if (geteuid() != 0) {
         log_text(LUN_LOG_ERROR, "--prepare makes the USB gadget, which is root's to do (try sudo)");
         return 2;
@@ -687,15 +705,15 @@ int parent_prepare(const struct daemon_config *config)
                    config->user, config->user);
         return 2;
     }
-    int exit_code = get_gadget(p, p->uid, p->gid);
+    int exit_code = get_outlet(p, p->uid, p->gid);
     if (exit_code != 0)
         return exit_code;
     int rc = rundir_make(config->run_dir, p->uid, p->gid);
     if (rc == 0)
-        rc = gadget_leave(p->gadget);
+        rc = p->outlet->leave();
     if (rc < 0) {
         rundir_clear(config->run_dir);
-        gadget_destroy(p->gadget);
+        p->outlet->destroy();
         rundir_remove(config->run_dir);
         return fail("the gadget cannot be left to its user", rc);
     }

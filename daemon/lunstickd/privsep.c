@@ -34,7 +34,15 @@ bool privsep_from_child(enum privsep_type type)
 
 unsigned privsep_fd_count(enum privsep_type type)
 {
-    return type == PRIVSEP_START || type == PRIVSEP_ENDPOINTS ? 2 : 0;
+    switch ((int)type) {
+    case PRIVSEP_START:
+    case PRIVSEP_FRONT:
+        return 1;
+    case PRIVSEP_ENDPOINTS:
+        return 2;
+    default:
+        return 0;
+    }
 }
 
 size_t privsep_encode(const struct privsep_msg *msg, uint8_t packet[PRIVSEP_PACKET_BYTES])

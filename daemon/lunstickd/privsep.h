@@ -6,10 +6,12 @@
  * belong to it ends the child.
  *
  *   child                            parent
- *     <--- START (ep0, control) ------- once; then SECRETS, one for each LUN
+ *     <--- START (control) ------------ once
+ *     <--- FRONT (ep0) ---------------- for USB; then SECRETS, one for each LUN
  *     ---- DESCRIPTORS_WRITTEN ------->
  *     <--- ENDPOINTS (IN, OUT) -------- its own copies are closed
  *     ---- BIND ----------------------> the LUN is ready
+ *     <--- FRONT (socket) ------------- for a local block device
  *     <--- BOUND ---------------------- the outcome, again with each new try
  *     ---- PLUG ----------------------> the user's wish; BOUND follows
  *     ---- EJECT, INSERT -------------> likewise, of a LUN's disk
@@ -28,20 +30,21 @@
 #include <stdint.h>
 
 enum privsep_type {
-    PRIVSEP_START = 1, /* text[0]: the UDC. fds: ep0, listening control socket */
+    PRIVSEP_START = 1, /* text[0]: the UDC or device. fds: listening control socket */
+    PRIVSEP_FRONT,     /* fds: ep0, or the socket of the block device */
     PRIVSEP_SECRETS,   /* lun; text: the secret, the target's secret */
     PRIVSEP_ENDPOINTS, /* fds: IN, OUT */
-    PRIVSEP_BOUND,     /* number: enum privsep_bound; text[0]: why not */
+    PRIVSEP_BOUND,     /* number: enum privsep_bound; text[0]: why not; text[1]: UDC or device */
     PRIVSEP_RESOLVED,  /* lun; text[0]: numeric address or empty; text[1]: why not */
     PRIVSEP_INSERTED,  /* lun; number: read-only; text[0]: URL or empty; text[1]: why not */
     PRIVSEP_STOP,
     PRIVSEP_DESCRIPTORS_WRITTEN, /* the first from the child */
-    PRIVSEP_BIND,
-    PRIVSEP_RESOLVE, /* lun; number: tries since the last session */
-    PRIVSEP_STATUS,  /* text[0] */
-    PRIVSEP_PLUG,    /* number: 1 plug, 0 unplug */
-    PRIVSEP_EJECT,   /* lun */
-    PRIVSEP_INSERT,  /* lun; number: read-only; text[0]: another disk's URL, or empty */
+    PRIVSEP_BIND,                /* text[0]: what the outlet has to know of the disk (outlet.h) */
+    PRIVSEP_RESOLVE,             /* lun; number: tries since the last session */
+    PRIVSEP_STATUS,              /* text[0] */
+    PRIVSEP_PLUG,                /* number: 1 plug, 0 unplug */
+    PRIVSEP_EJECT,               /* lun */
+    PRIVSEP_INSERT,              /* lun; number: read-only; text[0]: another disk's URL, or empty */
     PRIVSEP_TYPE_END,
 };
 

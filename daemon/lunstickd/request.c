@@ -14,7 +14,7 @@ static const struct verb {
 } verbs[] = {
     {"status", REQUEST_STATUS, "j"},     {"eject", REQUEST_EJECT, "lf"},
     {"insert", REQUEST_INSERT, "lfrtu"}, {"plug", REQUEST_PLUG, ""},
-    {"unplug", REQUEST_UNPLUG, ""},
+    {"unplug", REQUEST_UNPLUG, ""},      {"unmap", REQUEST_UNMAP, ""},
 };
 
 static const struct verb *find_verb(const char *name)

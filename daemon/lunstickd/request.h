@@ -6,6 +6,7 @@
  *   eject [lun N] [force]
  *   insert [lun N] [force] [read-only] [take-over] [URL]
  *   plug | unplug
+ *   unmap
  *
  * The answer to `status` is the status; to the others it is one line, the exit
  * status of the command (0, 1, 2) and a sentence for the user.
@@ -22,6 +23,7 @@ enum request_verb {
     REQUEST_INSERT,
     REQUEST_PLUG,
     REQUEST_UNPLUG,
+    REQUEST_UNMAP,
 };
 
 #define REQUEST_ANY_LUN (-1)

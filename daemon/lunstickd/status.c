@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "status.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static const char *portal(const struct status_lun *l)
 
 static bool host_present(const struct status_view *v)
 {
-    return v->bot && v->bot->speed != USB_SPEED_NONE;
+    return v->local ? v->bound : v->bot && v->bot->speed != USB_SPEED_NONE;
 }
 
 /* Another loss of the same session is what counts, not its first login. */
@@ -146,7 +147,7 @@ static void put_clause(struct text *t, const char *fault)
 static void put_waiting(struct text *t, const struct status_view *v, const struct status_lun *l)
 {
     put(t,
-        host_present(v) ? "he host sees an empty drive, there is no disk yet: " : "o disk yet: ");
+        host_present(v) ? "The host sees an empty drive, there is no disk yet: " : "No disk yet: ");
     if (l->session->last_fault[0]) {
         put_clause(t, l->session->last_fault);
         put(t, "; trying again.");
@@ -176,7 +177,10 @@ static void put_seen(struct text *t, const struct status_view *v, const struct s
 {
     bool present = host_present(v);
 
-    put(t, present ? "he host sees a " : "o USB host is connected; a ");
+    if (v->local)
+        put(t, "%s is a ", or_empty(v->udc));
+    else
+        put(t, present ? "The host sees a " : "No USB host is connected; a ");
     if (disk_read_only(l))
         put(t, "read-only ");
     put_size(t, l->disk->blocks * l->disk->block_bytes);
@@ -206,8 +210,12 @@ static void put_out(struct text *t, const struct status_view *v, const struct st
         [MEDIUM_REINSERT_AFTER] = "it comes back by itself",
     };
 
-    put(t, host_present(v) ? "he host sees an empty drive: "
-                           : "o USB host is connected; the drive is empty: ");
+    if (v->local) {
+        put(t, "%s fails: there is another disk behind its name now.", or_empty(v->udc));
+        return;
+    }
+    put(t, host_present(v) ? "The host sees an empty drive: "
+                           : "No USB host is connected; the drive is empty: ");
     if (l->medium == MEDIUM_OUT_USER) {
         put(t, "the disk was ejected here; lunstick insert puts it in.");
     } else if (l->medium == MEDIUM_OUT_HOST) {
@@ -225,19 +233,25 @@ static void put_out(struct text *t, const struct status_view *v, const struct st
     }
 }
 
-/* The first letter depends on what stands before. */
 static void put_lun_sentence(struct text *t, const struct status_view *v,
-                             const struct status_lun *l, bool begins)
+                             const struct status_lun *l)
 {
-    char first = host_present(v) ? 'T' : 'N';
+    size_t begin = t->at;
 
-    put(t, "%c", begins ? first : first + ('a' - 'A'));
     if (l->medium == MEDIUM_UNSEEN)
         put_waiting(t, v, l);
     else if (l->medium == MEDIUM_IN && l->disk)
         put_seen(t, v, l);
     else
         put_out(t, v, l);
+    /* Behind "Disk 1: " it is no beginning. */
+    if (v->lun_count > 1 && begin < t->at && !t->full)
+        t->buf[begin] = (char)tolower((unsigned char)t->buf[begin]);
+}
+
+static void put_nothing(struct text *t, const struct status_view *v, const char *yet)
+{
+    put(t, v->local ? "There is no block device%s: " : "The host sees nothing%s: ", yet);
 }
 
 static void put_sentence(struct text *t, const struct status_view *v)
@@ -251,19 +265,20 @@ static void put_sentence(struct text *t, const struct status_view *v)
         return;
     }
     if (*or_empty(v->gadget_fault)) {
-        put(t, "The host sees nothing: ");
+        put_nothing(t, v, "");
         put_clause(t, v->gadget_fault);
         put(t, ".");
         return;
     }
     if (any_disk && !v->bound) {
-        put(t, "The host sees nothing yet: the disk is about to be plugged in.");
+        put_nothing(t, v, " yet");
+        put(t, "the disk is about to be %s.", v->local ? "shown" : "plugged in");
         return;
     }
     for (unsigned i = 0; i < v->lun_count; i++) {
         if (v->lun_count > 1)
             put(t, "%sDisk %u: ", i ? " " : "", i);
-        put_lun_sentence(t, v, &v->luns[i], v->lun_count == 1);
+        put_lun_sentence(t, v, &v->luns[i]);
     }
 }
 
@@ -355,6 +370,18 @@ static void put_lun(struct text *t, const struct status_view *v, const struct st
         n->commands ? n->latency_us_sum / n->commands : 0, n->latency_us_max);
 }
 
+static void put_usb(struct text *t, const struct status_view *v)
+{
+    put(t, "  USB        %s%s", *or_empty(v->udc) ? v->udc : "no controller",
+        v->bound ? "" : ", not plugged in");
+    if (host_present(v))
+        put(t, ", %s speed%s, host %s", speed_name(v->bot->speed),
+            v->port && v->port->suspended ? ", suspended" : "", v->host ? v->host : "unknown");
+    if (v->bot)
+        put(t, ", %" PRIu64 " resets", v->bot->resets);
+    put(t, ", serial %s\n", or_empty(v->serial));
+}
+
 size_t status_text(const struct status_view *view, char *buf, size_t size)
 {
     struct text t = text_begin(buf, size);
@@ -368,15 +395,10 @@ size_t status_text(const struct status_view *view, char *buf, size_t size)
     }
     if (view->lun_count > 1)
         put(&t, "All disks\n");
-    put(&t, "  USB        %s%s", *or_empty(view->udc) ? view->udc : "no controller",
-        view->bound ? "" : ", not plugged in");
-    if (host_present(view))
-        put(&t, ", %s speed%s, host %s", speed_name(view->bot->speed),
-            view->port && view->port->suspended ? ", suspended" : "",
-            view->host ? view->host : "unknown");
-    if (view->bot)
-        put(&t, ", %" PRIu64 " resets", view->bot->resets);
-    put(&t, ", serial %s\n", or_empty(view->serial));
+    if (view->local)
+        put(&t, "  device     %s\n", *or_empty(view->udc) ? view->udc : "none yet");
+    else
+        put_usb(&t, view);
     put(&t, "  initiator  %s\n", or_empty(view->initiator_name));
     put(&t, "  daemon     %s, version %s, process %ld, up ", or_empty(view->name),
         or_empty(view->version), view->pid);
@@ -589,7 +611,10 @@ size_t status_json(const struct status_view *view, char *buf, size_t size)
     json_number(&t, "pid", (uint64_t)view->pid);
     json_number(&t, "uptime_ms", since_ms(view->now_us, view->started_us));
     json_string(&t, "initiator_name", view->initiator_name);
-    json_usb(&t, view);
+    if (view->local)
+        json_string(&t, "device", view->bound ? view->udc : "");
+    else
+        json_usb(&t, view);
     json_open(&t, "luns", '[');
     for (unsigned i = 0; i < view->lun_count; i++)
         json_lun(&t, view, &view->luns[i]);

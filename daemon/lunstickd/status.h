@@ -37,6 +37,7 @@ struct status_view {
     const char *initiator_name;
     const char *serial; /* USB */
 
+    bool local;                        /* no USB: `udc` is this machine's own block device */
     const char *udc;                   /* NULL or "": none */
     bool bound;                        /* the gadget is bound to it */
     bool unplugged;                    /* the user does not want it to be */
@@ -69,6 +70,7 @@ size_t status_text(const struct status_view *view, char *buf, size_t size);
  *   usb: { udc bound serial speed suspended state fault cbws invalid_cbws
  *          resets enables phase_errors in_bytes out_bytes stale
  *          last_in_buf last_out_buf plugged host }
+ *   device (in place of usb: the local block device)
  *   luns: [ { url portal iqn lun read_only removable medium cdrom exclusive
  *     access_held
  *     session: { state since_ms logins reconnects losses keepalive_rtt_us

@@ -78,8 +78,10 @@ void start_child(struct bench *b)
     (void)close(pair[1]);
     privsep_init(&msg, PRIVSEP_START);
     privsep_text(&msg, 0, "a.udc");
+    msg.fds[0] = control_socket(b);
+    tell(b, &msg);
+    privsep_init(&msg, PRIVSEP_FRONT);
     msg.fds[0] = usb_file(b, USB_EP0);
-    msg.fds[1] = control_socket(b);
     tell(b, &msg);
     privsep_init(&msg, PRIVSEP_SECRETS);
     privsep_text(&msg, 0, b->secret);

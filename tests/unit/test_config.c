@@ -55,11 +55,11 @@ static void one_url_is_enough(void **state)
 /* The lines `//key = value;` of the example that stand for defaults. */
 static void the_example_shows_the_defaults(void **state)
 {
-    static const char *const keys[] = {
-        "read_only",  "removable", "header_digest", "once",           "log_level",
-        "short_in",   "user",      "scheme",        "name",           "answer_within_ms",
-        "host",       "early",     "reinsert",      "reinsert_after", "cdrom",
-        "continuity", "access",    "give_up_after"};
+    static const char *const keys[] = {"read_only",  "removable",        "header_digest",  "once",
+                                       "log_level",  "short_in",         "user",           "scheme",
+                                       "name",       "answer_within_ms", "front",          "host",
+                                       "early",      "reinsert",         "reinsert_after", "cdrom",
+                                       "continuity", "access",           "give_up_after"};
     static struct daemon_config defaults;
     char line[256];
     unsigned seen = 0;
@@ -286,6 +286,33 @@ static void the_reservation_key_is_the_boards(void **state)
     assert_int_equal(config_reservation_key(&config), 0x0123456789abcdef);
     memset(config.board, '0', sizeof(config.board) - 1);
     assert_int_equal(config_reservation_key(&config), 1); /* 0 is no key */
+}
+
+static void the_local_kernel_gets_a_fixed_disk(void **state)
+{
+    (void)state;
+    assert_true(reads("url = \"" URL "\"; front = \"nbd\"; give_up_after = 5;\n"));
+    assert_true(daemon_config_finish(&config, why));
+    assert_int_equal(config.front, CONFIG_FRONT_NBD);
+    assert_false(config.luns[0].removable);
+    assert_int_equal(config.luns[0].give_up_after_s, 0);
+}
+
+static void what_is_for_usb_hosts_does_not_go_with_the_local_kernel(void **state)
+{
+    static const char *const wrong[] = {
+        "url = \"" URL "\"; front = \"nbd\"; early = true;\n",
+        "url = \"" URL "\"; front = \"nbd\"; cdrom = true;\n",
+        "front = \"nbd\"; luns = ( { url = \"" URL "\"; }, { url = \"" URL "\"; } );\n",
+    };
+    static const char *const named[] = {"early", "cdrom", "several disks"};
+    for (unsigned i = 0; i < 3; i++) {
+        (void)fresh(state);
+        assert_true(reads(wrong[i]));
+        assert_false(daemon_config_finish(&config, why));
+        assert_ptr_equal(strstr(why, named[i]), why);
+        assert_non_null(strstr(why, "use front = \"usb\""));
+    }
 }
 
 static void a_fixed_disk_cannot_be_early(void **state)
@@ -683,6 +710,8 @@ int main(void)
         cmocka_unit_test_setup(anonymous_targets_of_scsipub_are_ephemeral, fresh),
         cmocka_unit_test_setup(a_cdrom_is_removable_and_read_only, fresh),
         cmocka_unit_test_setup(the_reservation_key_is_the_boards, fresh),
+        cmocka_unit_test_setup(the_local_kernel_gets_a_fixed_disk, fresh),
+        cmocka_unit_test_setup(what_is_for_usb_hosts_does_not_go_with_the_local_kernel, fresh),
         cmocka_unit_test_setup(a_fixed_disk_cannot_be_early, fresh),
         cmocka_unit_test_setup(url_and_luns_exclude_each_other, fresh),
         cmocka_unit_test_setup(lun_without_url_is_refused, fresh),

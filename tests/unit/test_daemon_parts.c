@@ -10,6 +10,7 @@
 #include "daemon/lunstickd/log.h"
 #include "daemon/lunstickd/loop.h"
 #include "daemon/lunstickd/notify.h"
+#include "daemon/lunstickd/outlet.h"
 #include "daemon/lunstickd/resolver.h"
 
 #include <errno.h>
@@ -441,6 +442,51 @@ static void without_a_service_manager_nothing_is_wrong(void **state)
     assert_int_equal(notify_open(), -EINVAL);
 }
 
+static void a_geometry_goes_from_child_to_parent(void **state)
+{
+    const struct nbd_geometry sent = {.bytes = UINT64_C(3) << 40,
+                                      .block_bytes = 4096,
+                                      .max_bytes = 1048576,
+                                      .trim_blocks = UINT32_MAX,
+                                      .flags = 0xd};
+    struct nbd_geometry got;
+    char text[PRIVSEP_TEXT_BYTES];
+    (void)state;
+    memset(&got, 0xa5, sizeof got);
+    outlet_nbd_print(&sent, text);
+    assert_true(outlet_nbd_parse(text, &got));
+    assert_int_equal(got.bytes, sent.bytes);
+    assert_int_equal(got.block_bytes, sent.block_bytes);
+    assert_int_equal(got.max_bytes, sent.max_bytes);
+    assert_int_equal(got.trim_blocks, sent.trim_blocks);
+    assert_int_equal(got.flags, sent.flags);
+}
+
+static void a_geometry_that_is_none_is_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "512 512 4096 0",
+        "512 512 4096 0 1 ",
+        "512 512 4096 0 1 1",
+        " 512 512 4096 0 1",
+        "512 512 4096 0 65536",
+        "0 512 4096 0 1",
+        "513 512 4096 0 1",
+        "-512 512 4096 0 1",
+        "512 0 4096 0 1",
+        "768 768 7680 0 1",
+        "8192 8192 8192 0 1",
+        "512 512 512 0 1",
+        "18446744073709551104 512 4096 0 1",
+    };
+    struct nbd_geometry got;
+    (void)state;
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        if (outlet_nbd_parse(wrong[i], &got))
+            fail_msg("taken for a geometry: \"%s\"", wrong[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, free_bench)
 
 int main(void)
@@ -467,6 +513,8 @@ int main(void)
         TEST(an_answer_that_does_not_come_is_given_up),
         cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(without_a_service_manager_nothing_is_wrong),
+        cmocka_unit_test(a_geometry_goes_from_child_to_parent),
+        cmocka_unit_test(a_geometry_that_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

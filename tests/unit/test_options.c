@@ -78,6 +78,17 @@ static void every_option_arrives_in_its_place(void **state)
     assert_int_equal(config.log_level, LUN_LOG_DEBUG);
 }
 
+static void the_front_is_one_of_two(void **state)
+{
+    (void)state;
+    assert_int_equal(run(URL), OPTIONS_RUN);
+    assert_int_equal(config.front, CONFIG_FRONT_USB);
+    assert_int_equal(run(URL, "--front", "nbd"), OPTIONS_RUN);
+    assert_int_equal(config.front, CONFIG_FRONT_NBD);
+    assert_int_equal(run(URL, "--front", "ndb"), OPTIONS_WRONG);
+    assert_string_equal(said, "lunstickd: --front ndb; allowed: usb, nbd\n");
+}
+
 static void options_override_the_file(void **state)
 {
     (void)state;
@@ -210,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(address_alone_is_enough),
         cmocka_unit_test(every_option_arrives_in_its_place),
+        cmocka_unit_test(the_front_is_one_of_two),
         cmocka_unit_test(options_override_the_file),
         cmocka_unit_test(address_replaces_the_disks_of_the_file),
         cmocka_unit_test(unknown_option_names_itself_and_the_nearest),

@@ -136,6 +136,7 @@ static void only_the_childs_types_come_from_the_child(void **state)
 {
     (void)state;
     assert_false(privsep_from_child(PRIVSEP_START));
+    assert_false(privsep_from_child(PRIVSEP_FRONT));
     assert_false(privsep_from_child(PRIVSEP_SECRETS));
     assert_false(privsep_from_child(PRIVSEP_STOP));
     assert_true(privsep_from_child(PRIVSEP_DESCRIPTORS_WRITTEN));
@@ -188,7 +189,7 @@ static void a_message_without_its_descriptors_is_refused(void **state)
     const int *pair = *state;
     uint8_t packet[PRIVSEP_PACKET_BYTES];
     struct privsep_msg msg;
-    privsep_init(&msg, PRIVSEP_START);
+    privsep_init(&msg, PRIVSEP_ENDPOINTS);
     size_t length = privsep_encode(&msg, packet);
     unsigned before = open_descriptors();
     send_raw(pair[0], packet, length, 1);

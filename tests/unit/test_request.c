@@ -49,12 +49,12 @@ static bool chooses(const char *url, bool read_only)
 
 static void verbs_are_found(void **state)
 {
-    static const char *const names[] = {"status", "eject", "insert", "plug", "unplug"};
-    static const enum request_verb verbs[] = {REQUEST_STATUS, REQUEST_EJECT, REQUEST_INSERT,
-                                              REQUEST_PLUG, REQUEST_UNPLUG};
+    static const char *const names[] = {"status", "eject", "insert", "plug", "unplug", "unmap"};
+    static const enum request_verb verbs[] = {REQUEST_STATUS, REQUEST_EJECT,  REQUEST_INSERT,
+                                              REQUEST_PLUG,   REQUEST_UNPLUG, REQUEST_UNMAP};
 
     (void)state;
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         assert_true(parses(names[i]));
         assert_int_equal(request.verb, verbs[i]);
         assert_int_equal(request.lun, REQUEST_ANY_LUN);

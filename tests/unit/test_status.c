@@ -40,6 +40,7 @@ static int fresh(void **state)
     view.started_us = 1000000;
     view.initiator_name = "iqn.2026-11.io.lunstick:x";
     view.serial = "0123456789AB";
+    view.local = false;
     view.udc = "dummy_udc.0";
     view.bound = true;
     view.unplugged = false;
@@ -138,6 +139,50 @@ static void assert_json(const char *s)
 
     assert_non_null(end);
     assert_string_equal(end, "\n");
+}
+
+/* ---- a local block device ---- */
+
+static void local(void)
+{
+    view.local = true;
+    view.udc = "/dev/nbd3";
+    view.bot = NULL;
+    view.bot_state = NULL;
+    view.port = NULL;
+}
+
+static void a_local_disk_is_named_by_its_device(void **state)
+{
+    (void)state;
+    local();
+    assert_string_equal(sentence(),
+                        "/dev/nbd3 is a 64 MB disk; the session to 10.0.0.1:3260 is up.");
+    (void)status_text(&view, buf, sizeof(buf));
+    assert_non_null(strstr(buf, "\n  device     /dev/nbd3\n"));
+    assert_null(strstr(buf, "USB"));
+    assert_json(json());
+    assert_non_null(strstr(buf, "\"device\":\"/dev/nbd3\""));
+}
+
+static void a_local_disk_that_was_exchanged_fails(void **state)
+{
+    (void)state;
+    local();
+    view.luns[0].medium = MEDIUM_EXCHANGED;
+    assert_string_equal(sentence(), "/dev/nbd3 fails: there is another disk behind its name now.");
+}
+
+static void a_block_device_that_is_not_there_says_why(void **state)
+{
+    (void)state;
+    local();
+    view.udc = "";
+    view.bound = false;
+    assert_string_equal(sentence(), "There is no block device yet: the disk is about to be shown.");
+    view.gadget_fault = "the kernel has no nbd; modprobe nbd.";
+    assert_string_equal(sentence(),
+                        "There is no block device: the kernel has no nbd; modprobe nbd.");
 }
 
 /* ---- the sentence ---- */
@@ -403,6 +448,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(disk_in_use_is_said_with_its_size_and_portal, fresh),
+        cmocka_unit_test_setup(a_local_disk_is_named_by_its_device, fresh),
+        cmocka_unit_test_setup(a_local_disk_that_was_exchanged_fails, fresh),
+        cmocka_unit_test_setup(a_block_device_that_is_not_there_says_why, fresh),
         cmocka_unit_test_setup(read_only_and_other_sizes, fresh),
         cmocka_unit_test_setup(no_disk_yet_says_why, fresh),
         cmocka_unit_test_setup(lost_session_says_that_commands_wait, fresh),

@@ -314,7 +314,9 @@ static void look_at_disk(struct log *l, int fd)
     char text[64];
     if (fstat(fd, &st) != 0 || !S_ISBLK(st.st_mode))
         die("not a disk");
-    if (!disk_tells(st.st_rdev, "device/scsi_disk/*/cache_type", text, sizeof(text)))
+    /* no SCSI disk: what its driver says to the kernel */
+    if (!disk_tells(st.st_rdev, "device/scsi_disk/*/cache_type", text, sizeof(text)) &&
+        !disk_tells(st.st_rdev, "queue/write_cache", text, sizeof(text)))
         die("the disk does not tell its cache type");
     l->write_back = strncmp(text, "write back", 10) == 0;
     if (!disk_tells(st.st_rdev, "queue/logical_block_size", text, sizeof(text)))

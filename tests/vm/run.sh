@@ -19,6 +19,7 @@ outage
 kills
 cache
 nbd
+map
 conformance
 two_luns
 sandbox
