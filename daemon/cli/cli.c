@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli.h"
 
+#include "bridge/nearest.h"
 #include "daemon/lunstickd/resolver.h"
 #include "verbs.h"
 
@@ -79,7 +80,7 @@ static int unknown_verb(const char *word)
     names[VERBS_COUNT] = "help";
     names[VERBS_COUNT + 1] = "version";
     names[VERBS_COUNT + 2] = NULL;
-    nearest = config_nearest(word, names);
+    nearest = nearest_word(word, names);
     if (nearest)
         return cli_fail("lunstick", CLI_WRONG, "unknown verb %s; did you mean %s?", word, nearest);
     return cli_fail("lunstick", CLI_WRONG, "unknown verb %s; lunstick help lists them", word);
@@ -135,7 +136,7 @@ static bool unknown_option(const char *program, const char *word, const struct c
 
     for (unsigned n = 0; n < 7 && flags[n].name; n++)
         names[n] = flags[n].name;
-    nearest = config_nearest(word + strspn(word, "-"), names);
+    nearest = nearest_word(word + strspn(word, "-"), names);
     if (nearest)
         cli_fail(program, CLI_WRONG, "unknown option %s; did you mean --%s?", word, nearest);
     else

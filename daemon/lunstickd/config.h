@@ -107,8 +107,4 @@ bool config_name_valid(const char *name);
 bool config_front(const char *word, enum config_front *front);
 bool config_log_level(const char *word, enum lun_log_level *level);
 
-/* The word of `words` (NULL-terminated) that `word` was probably meant to be,
- * by edit distance; NULL if none is near. */
-const char *config_nearest(const char *word, const char *const *words);
-
 #endif

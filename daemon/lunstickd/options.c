@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "options.h"
 
+#include "bridge/nearest.h"
+
 #include <getopt.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +98,7 @@ static enum options_result unknown(const struct said *err, const char *word)
         names[i] = long_options[i].name;
     snprintf(bare, sizeof(bare), "%s", word + strspn(word, "-"));
     bare[strcspn(bare, "=")] = 0;
-    nearest = config_nearest(bare, names);
+    nearest = nearest_word(bare, names);
     if (nearest)
         snprintf(fix, sizeof(fix), "did you mean --%s?", nearest);
     else

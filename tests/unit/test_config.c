@@ -405,22 +405,6 @@ static void file_errors_name_the_file(void **state)
     assert_string_equal(why, "/dev/null: not a regular file");
 }
 
-static void nearest_word_finds_slips_and_beginnings(void **state)
-{
-    static const char *const words[] = {"status", "probe", "cleanup", "doctor", NULL};
-
-    (void)state;
-    assert_string_equal(config_nearest("sattus", words), "status");
-    assert_string_equal(config_nearest("prob", words), "probe");
-    assert_string_equal(config_nearest("DOCTER", words), "doctor");
-    assert_string_equal(config_nearest("clean", words), "cleanup");
-    /* Swapped neighbours are one slip, two wrong letters are two. */
-    assert_string_equal(config_nearest("porbe", (const char *[]){"porcy", "probe", NULL}), "probe");
-    assert_null(config_nearest("x", words));
-    assert_null(config_nearest("", words));
-    assert_null(config_nearest("reformat", words));
-}
-
 /* ---- board ---- */
 
 static void put_file(const char *name, const char *text, mode_t mode)
@@ -721,7 +705,6 @@ int main(void)
         cmocka_unit_test_setup(nothing_configured_says_what_to_give, fresh),
         cmocka_unit_test_setup(serial_is_stable_and_differs_between_disks, fresh),
         cmocka_unit_test_setup(file_errors_name_the_file, fresh),
-        cmocka_unit_test_setup(nearest_word_finds_slips_and_beginnings, fresh),
         cmocka_unit_test(hash_is_sha256),
         cmocka_unit_test(board_is_its_serial_else_machine_id_else_address),
         cmocka_unit_test_setup(secret_comes_without_its_newline, fresh_secrets),
