@@ -29,6 +29,10 @@ struct address {
 /* False with a sentence that names the faulty part and the fix; `address` is
  * then all zero. The sentence never repeats what may be a secret. */
 bool address_parse(const char *url, struct address *address, char why[ADDRESS_WHY_BYTES]);
+/* Parts of a URL that stand alone, by the same rules: `host[:port]`, and a
+ * target's name. The rest of `address` is zero. */
+bool address_parse_portal(const char *portal, struct address *address, char why[ADDRESS_WHY_BYTES]);
+bool address_parse_target(const char *iqn, struct address *address, char why[ADDRESS_WHY_BYTES]);
 /* The URL again; address_parse() of it gives the same address. Returns out. */
 char *address_format(const struct address *address, char *out, unsigned size);
 /* An IPv4 or IPv6 literal, with or without a zone (fe80::1%eth0): needs no resolving. */

@@ -224,6 +224,53 @@ static void format_never_writes_beyond_its_buffer(void **state)
     assert_int_equal(text[10], 0x5a);
 }
 
+static void a_portal_stands_alone(void **state)
+{
+    static struct address zero;
+
+    (void)state;
+    assert_true(address_parse_portal("disks.example:861", &address, why));
+    assert_string_equal(address.host, "disks.example");
+    assert_int_equal(address.port, 861);
+    assert_string_equal(address.iqn, "");
+    assert_true(address_parse_portal("[2001:db8::1]", &address, why));
+    assert_string_equal(address.host, "2001:db8::1");
+    assert_int_equal(address.port, 3260);
+    assert_false(address_parse_portal("2001:db8::1", &address, why));
+    assert_memory_equal(&address, &zero, sizeof(zero));
+    assert_non_null(strstr(why, "in brackets"));
+    assert_false(address_parse_portal("", &address, why));
+    assert_false(address_parse_portal("host/iqn.2026-01.test:disk", &address, why));
+}
+
+static void a_secret_in_a_portal_is_not_repeated(void **state)
+{
+    static const char *const portals[] = {"joe%hush@host", "joe%hush", "joe:hush@host",
+                                          "hush@[::1%eth0]"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(portals) / sizeof(portals[0]); i++) {
+        poison(NULL);
+        assert_false(address_parse_portal(portals[i], &address, why));
+        assert_non_null(strstr(why, "without a user"));
+        assert_null(strstr(why, "hush"));
+    }
+}
+
+static void a_target_stands_alone(void **state)
+{
+    static struct address zero;
+
+    (void)state;
+    assert_true(address_parse_target("iqn.2026-01.test:disk%3a1", &address, why));
+    assert_string_equal(address.iqn, "iqn.2026-01.test:disk:1");
+    assert_string_equal(address.host, "");
+    assert_false(address_parse_target("disk", &address, why));
+    assert_memory_equal(&address, &zero, sizeof(zero));
+    assert_non_null(strstr(why, "iqn., eui. or naa."));
+    assert_false(address_parse_target("iqn.2026-01.test:disk/0", &address, why));
+}
+
 static void numeric_hosts_are_told_from_names(void **state)
 {
     (void)state;
@@ -279,6 +326,9 @@ int main(void)
         TEST(characters_that_no_name_has_are_refused),
         TEST(format_gives_the_same_address_again),
         TEST(format_never_writes_beyond_its_buffer),
+        TEST(a_portal_stands_alone),
+        TEST(a_secret_in_a_portal_is_not_repeated),
+        TEST(a_target_stands_alone),
         TEST(numeric_hosts_are_told_from_names),
         TEST(a_portal_sends_us_to_hosts_and_to_ourselves_from_ourselves_only),
     };
