@@ -148,7 +148,7 @@ all)
     group style 120 style
     group unit 30 unit_tests dev asan clang
     group mutation 40 tests/mutation/run.sh
-    group fuzz 80 fuzzers
+    group fuzz 90 fuzzers
     group target 300 target_tests
     group package 30 packages
     group vm 600 tests/vm/run.sh
