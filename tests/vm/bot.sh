@@ -107,15 +107,18 @@ END
 
 # The child has to be the same, and every acknowledged record on the target.
 resets_and_replugs() {
-    local pid done=0 round
+    local pid done=0 round said
     pid=$(child)
     while [ $done -lt "$resets" ]; do
         round=$((resets - done < 200 ? resets - done : 200))
         both run -t $((90 + round * 5)) "sh /root/resets $round $((seed + done))" || gone_wrong
-        records_verify both "$work/bot.img"
+        said=$(records_verify both "$work/bot.img") || { echo "$said"; return 1; }
         done=$((done + round))
         [ "$resets" -le 200 ] || say "resets and replugs: $done of $resets"
     done
+    # shellcheck disable=SC2086
+    fault_row "USB resets and replugs" "$resets" - kernel 0 resets "$resets" $said
+    echo "$said"
     same "child" "$pid" "$(child)"
 }
 

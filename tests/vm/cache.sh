@@ -135,7 +135,7 @@ cache_round() {
     local before
     # A flush that fails tells of writes of the round before; then a new one begins.
     both run -t 30 "until dd if=/dev/zero of=/dev/sda bs=4k count=1 conv=fsync 2>/dev/null; do sleep 0.2; done
-        rm -f /run/records
+        rm -f /run/records; dmesg -c >/dev/null
         records write /dev/sda /run/records -r 8 -b $(($2 * 8 % 56)) -t $2 >>/run/records.out 2>&1 & echo \$! >/run/records.pid"
     both run -t 60 "$(records_wait 20)"
     sleep "0.$((RANDOM % 10))"
@@ -146,7 +146,8 @@ cache_round() {
     both run -t 60 "until ! kill -0 \$(cat /run/records.pid) 2>/dev/null ||
         [ \"\$(records show /run/records | cut -d' ' -f4)\" -gt $((before + 20)) ]; do sleep 0.1; done
         kill \$(cat /run/records.pid) 2>/dev/null; while kill -0 \$(cat /run/records.pid) 2>/dev/null; do sleep 0.1; done"
-    records_verify both "$work/cached.img"
+    records_fault "target with $1 cache: power cut" - both "$work/cached.img"
+    same "resets" 0 "${v[resets]}"
 }
 
 lost_cache_is_told() {

@@ -110,7 +110,7 @@ writers_end() {
     for n in through back; do
         disk $i || true
         usb=$(echo /sys/devices/platform/dummy_hcd.$i/usb*)
-        echo "row disk $n kernel $(dmesg | grep -c "I/O error" || true)" \
+        echo "row kernel $(dmesg | grep -c "I/O error, dev $disk" || true)" \
             "resets $(dmesg | grep -c "usb ${usb##*usb}-1: \(reset\|USB disconnect\)" || true)" \
             "works $(dd if=/dev/$disk of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null && echo 1 || echo 0)" \
             "$(records verify /run/$n.img /run/log-$n || true)"
@@ -172,7 +172,7 @@ writers_start
 k=0; while [ \$k -lt $3 ]; do kill_$1; k=\$((k + 1)); done
 writers_end
 END
-    while read -r line; do judge "$1" "$3" "$line"; done < <(grep '^row' "$work/batch")
+    while read -r _ line; do judge "$1" "$3" "$line"; done < <(grep '^row' "$work/batch")
     same "disks judged" 2 "$(grep -c '^row' "$work/batch")"
 }
 
@@ -186,30 +186,16 @@ batches() {
     done
 }
 
-# judge WHAT KILLS ROW: adds it up for the table
+# judge WHAT KILLS ROW
 judge() {
-    local what=$1 kills=$2
-    local -A v
     # shellcheck disable=SC2086
-    set -- ${3#row}
-    while [ $# -gt 1 ]; do v[$1]=$2; shift 2; done
-    echo "$what $kills ${v[disk]} ${v[pause_ms]} ${v[errors]} ${v[resets]} ${v[acknowledged]} ${v[lost]} ${v[stale]}" >>"$work/rows"
+    fault_row "$1 killed at random moments" "$2" - $3
     same "lost, stale, misread" "0 0 0" "${v[lost]} ${v[stale]} ${v[misread]}"
     same "the disk works" 1 "${v[works]}"
     [ "${v[acknowledged]}" -ge 32 ]
-    [ "$what" = daemon ] || same "errors, kernel's errors, resets" "0 0 0" "${v[errors]} ${v[kernel]} ${v[resets]}"
+    [ "$1" = daemon ] || same "errors, resets" "0 0" "${v[errors]} ${v[resets]}"
 }
 
-table() {
-    printf '%-8s %6s  %-8s %9s %7s %7s %7s %5s %5s\n' killed times disk "pause s" errors resets acked lost stale
-    awk '{ k = $1 " " $3; kills[k] += $2; if ($4 > pause[k]) pause[k] = $4; errors[k] += $5; resets[k] += $6
-           acked[k] += $7; lost[k] += $8; stale[k] += $9 }
-         END { for (k in kills) { split(k, n); printf "%-8s %6d  %-8s %9.2f %7d %7d %7d %5d %5d\n",
-             n[1], kills[k], n[2], pause[k] / 1000, errors[k], resets[k], acked[k], lost[k], stale[k] } }' "$work/rows" | sort -r
-}
-
-: >"$work/rows"
 begin
 batches target 15 "$of_target"
 batches daemon 60 "$of_daemon"
-table

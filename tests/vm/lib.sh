@@ -23,6 +23,7 @@ vm_begin() {
     export LUNSTICK_SIM=lunstick-$1-$$
     work=$(mktemp -d)
     export LUNSTICK_SIM_LOGS=$work
+    fault_rows=${VM_FAULT_ROWS:-$work/fault_rows}
     trap vm_end EXIT
     trap 'exit 130' INT TERM
     [ -x "$LUNSTICKD" ] || die "$LUNSTICKD is not there" "cmake --preset musl-arm64 && cmake --build --preset musl-arm64"
@@ -37,6 +38,7 @@ vm_end() {
     [ "$status" -eq 0 ] || fail "$LUNSTICK_SIM" "ended early with exit $status"
     target_stop
     net down
+    [ -n "${VM_FAULT_ROWS:-}" ] || fault_table "$fault_rows"
     rm -rf "$work"
 }
 
@@ -103,6 +105,61 @@ records_verify() {
     [ -x "$work/records" ] || gcc -std=c11 -D_GNU_SOURCE -O2 -o "$work/records" "$root/tests/vm/records.c"
     "$1" get /run/records "$work/records.log"
     "$work/records" verify "$2" "$work/records.log"
+}
+
+# fault_row FAULT TIMES SECONDS NAME VALUE...: what a host saw of a fault; SECONDS is
+# "-" where they differ. The names are those of records.c, and kernel (errors in its
+# log), resets, back_ms (from the return until it works). Sets v[NAME]; the row is
+# for the table that the script, or tests/vm/run.sh for all, closes with.
+fault_row() {
+    local fault=$1 times=$2 seconds=$3 column
+    declare -gA v=()
+    shift 3
+    while [ $# -gt 1 ]; do v[$1]=$2; shift 2; done
+    [ "${v[errors]}" -ge "${v[kernel]}" ] || v[errors]=${v[kernel]}
+    {
+        printf '%s\t%s\t%s' "$fault" "$times" "$seconds"
+        for column in cache pause_ms flush_ms back_ms errors resets acknowledged lost stale; do
+            printf '\t%s' "${v[$column]:--}"
+        done
+        echo
+    } >>"$fault_rows"
+}
+
+# records_fault FAULT SECONDS GUEST IMAGE: the row of a writer on sda; fails if anything
+# is lost, stale, or was misread.
+records_fault() {
+    local fault=$1 seconds=$2 guest=$3 said
+    said=$(records_verify "$guest" "$4") || echo "the judge: $said"
+    # shellcheck disable=SC2086
+    fault_row "$fault" 1 "$seconds" kernel "$("$guest" run 'dmesg | grep -c "I/O error" || true')" \
+        resets "$("$guest" run 'dmesg | grep -c "usb.*\(reset\|disconnect\)" || true')" $said
+    same "lost, stale, misread" "0 0 0" "${v[lost]} ${v[stale]} ${v[misread]}"
+}
+
+# fault_table FILE: rows of one fault, length and disk are added up
+fault_table() {
+    [ -s "$1" ] || return 0
+    sort -s -t "$(printf '\t')" -k1,1 -k3,3n -k4,4r "$1" | awk -F '\t' '
+        function most(c) { if ($c > sum[c] || sum[c] == "") sum[c] = $c }
+        function secs(c) { return sum[c] == "-" ? "-" : sprintf("%.2f", sum[c] / 1000) }
+        function row() {
+            printf "%-38s %5s %4s  %-7s %7s %7s %7s %6s %6s %6s %4s %5s\n", sum[1], sum[2], sum[3], sum[4],
+                secs(5), secs(6), secs(7), sum[8], sum[9], sum[10], sum[11], sum[12]
+        }
+        BEGIN {
+            printf "%-38s %5s %4s  %-7s %7s %7s %7s %6s %6s %6s %4s %5s\n", "fault", "times", "s", "disk",
+                "pause s", "flush s", "back s", "errors", "resets", "acked", "lost", "stale"
+        }
+        {
+            key = $1 FS $3 FS $4
+            if (NR > 1 && key != last) { row(); delete sum }
+            last = key
+            sum[1] = $1; sum[3] = $3; sum[4] = $4; sum[2] += $2
+            for (c = 5; c <= 7; c++) most(c)
+            for (c = 8; c <= 12; c++) sum[c] += $c
+        }
+        END { row() }'
 }
 
 sha() { sha256sum | cut -d' ' -f1; }

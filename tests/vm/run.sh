@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The tests with real kernels: every script of this folder that is named in the
-# list, or those given as arguments. One line per test; see tests/run.sh.
+# list, or those given as arguments. One line per test, then the table of the
+# faults; see tests/run.sh.
 # VM_LANES: how many scripts at a time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=lib.sh
+. "$here/lib.sh"
 scripts="
 usb
 bot
@@ -36,6 +39,9 @@ try
 # Most of them wait for one machine or another: so many go on at a time.
 lanes=${VM_LANES:-$(nproc)}
 [ "$lanes" -le 3 ] || lanes=3
+VM_FAULT_ROWS=$(mktemp)
+export VM_FAULT_ROWS
+trap 'rm -f "$VM_FAULT_ROWS"' EXIT
 trap 'trap "" INT TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
 status=0
 
@@ -63,4 +69,5 @@ else
     [ "$lanes" -le 2 ] || lanes=2
     run "$lanes" $alone
 fi
+fault_table "$VM_FAULT_ROWS"
 exit "$status"

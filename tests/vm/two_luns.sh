@@ -8,7 +8,7 @@
 # virtual time, with both targets inside.
 . "$(dirname "$0")/lib.sh"
 vm_begin luns
-export LUNSTICK_SIM_ICOUNT=1 LUNSTICK_SIM_PACKAGES="tgt fio"
+export LUNSTICK_SIM_ICOUNT=1 LUNSTICK_SIM_PACKAGES=tgt
 need_packages jq
 rounds=${TWO_LUNS_ROUNDS:-3}
 
@@ -46,17 +46,16 @@ rates() {
     done
 }
 up_cs() { cut -d' ' -f1 /proc/uptime | tr -d .; }
-# pause SECONDS COMMAND...: the longest 4 KiB read of the living disk, in
-# microseconds; the command is run in the middle of it
+# pause COMMAND: a writer on the living disk; the command is run in the middle of it
 pause() {
-    fio --name=p --filename=/dev/sda --direct=1 --rw=randread --bs=4k --thinktime=10ms --time_based \
-        --runtime=$1 --output-format=json >/run/fio.json &
-    fio=$!
-    until pidof fio >/dev/null && grep -q ' [1-9][0-9]* ' /sys/block/sda/stat; do sleep 0.02; done
+    rm -f /run/log
+    records write /dev/sda /run/log -p 10 -r 2 -t $(up_cs) >/dev/null &
+    writer=$!
     sleep 0.5
-    shift; "$@"
-    wait $fio
-    echo pause $(sed -n '/"lat_ns"/,/}/s/.*"max" : \([0-9]*\).*/\1/p' /run/fio.json | head -n 1 | sed 's/...$//')
+    "$@"
+    sleep 2
+    kill $writer; wait $writer || true
+    echo row $(records verify /run/1.img /run/log)
 }
 commands() { lunstick status --json | sed 's/.*"commands":\([0-9]*\).*/\1/'; } # of the second disk
 END
@@ -65,7 +64,7 @@ END
 in_guest() { { echo '. /root/lib'; cat; } | both run -t 600 -; }
 
 begin() {
-    both start --lunstickd "$LUNSTICKD"
+    both start --lunstickd "$LUNSTICKD" --add "$RECORDS:/usr/bin/records"
     guest_library >"$work/lib"
     both put "$work/lib" /root/lib
     in_guest <<'END'
@@ -92,26 +91,27 @@ both_live() {
 
 # dies WHAT COMMAND: the longest pause around that moment, then the throughput
 dies() {
-    local alone rate pause
+    local alone rate
     alone=$(median "$work/alone")
     in_guest <<END | tee "$work/dead"
 dmesg -c >/dev/null
 rm -f /run/stop; use_sdb
-pause 2 $2
+pause $2
 before=\$(commands)
 rates $rounds
 sleep 1
 echo "sdb commands \$((\$(commands) - before))"
-dmesg | grep -c 'reset\|sda' || true
+echo "kernel \$(dmesg | grep -c 'error, dev sda' || true) resets \$(dmesg | grep -c 'reset\|disconnect' || true)"
 END
     rate=$(median "$work/dead")
-    pause=$(sed -n 's/^pause //p' "$work/dead")
-    printf '%-34s %8d KB/s, %3d %%, longest pause %d.%03d ms\n' "$1" "$rate" $((rate * 100 / alone)) \
-        $((pause / 1000)) $((pause % 1000)) >>"$work/table"
+    # shellcheck disable=SC2046
+    fault_row "other LUN: $1" 1 - $(grep '^kernel' "$work/dead") $(sed -n 's/^row //p' "$work/dead")
+    printf '%-34s %8d KB/s, %3d %%, longest pause %d ms\n' "$1" "$rate" $((rate * 100 / alone)) "${v[pause_ms]}" >>"$work/table"
     [ "$(sed -n 's/^sdb commands //p' "$work/dead")" -ge 2 ] # it was in use
-    [ "$pause" -le 1000000 ]
+    [ "${v[pause_ms]}" -le 1000 ]
     [ $((rate * 3)) -ge "$alone" ]
-    same "resets, errors of the living disk" 0 "$(tail -n 1 "$work/dead")"
+    same "resets, errors, lost, stale, misread" "0 0 0 0 0" \
+        "${v[resets]} ${v[errors]} ${v[lost]} ${v[stale]} ${v[misread]}"
 }
 
 lives_again() {
@@ -130,8 +130,8 @@ begin
 : >"$work/table"
 test_case "two LUNs: both live" both_live
 test_case "two LUNs: one target stands still, the other disk goes on" \
-    dies "one target stands still" 'kill -STOP $(cat /run/tgtd2.pid)'
+    dies "target stands still" 'kill -STOP $(cat /run/tgtd2.pid)'
 test_case "two LUNs: it is killed, the other disk goes on" \
-    dies "it is killed" 'kill -9 $(cat /run/tgtd2.pid)'
+    dies "target killed" 'kill -9 $(cat /run/tgtd2.pid)'
 test_case "two LUNs: it is back, so is its disk" lives_again
 cat "$work/table"
