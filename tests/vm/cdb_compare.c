@@ -21,11 +21,14 @@
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SENSE_BYTES 252
+#define SENSE_BYTES    252
+#define LONGEST_BYTES  (65536u * BLOCK_BYTES)
+#define TRANSFER_BYTES (128u << 10) /* that usbfs gets at a time */
 
 struct query {
     char name[64];
@@ -33,18 +36,21 @@ struct query {
     uint32_t length_bytes;
     uint8_t cdb[16];
     uint8_t cdb_bytes;
-    uint8_t data[DATA_BYTES];
 };
 
 struct said {
     int status;             /* SAM's */
     uint32_t residue_bytes; /* only with GOOD */
     uint32_t data_bytes;
-    uint8_t data[DATA_BYTES];
+    const uint8_t *data;
     uint32_t sense_bytes;
     uint8_t sense[SENSE_BYTES];
 };
 
+/* The query's data-out for both, or what USB says. */
+static uint8_t data[LONGEST_BYTES];
+/* What the target says; its data are here. */
+static struct scsi_task *answer;
 static struct iscsi_context *iscsi;
 static struct iscsi_url *url;
 
@@ -54,14 +60,13 @@ static struct iscsi_url *url;
 static uint32_t parse_hex(const char *text, uint8_t *out, uint32_t size)
 {
     uint32_t bytes = 0;
-    for (; text[0] && text[1]; text += 2) {
-        unsigned value;
-        if (bytes == size || sscanf(text, "%2x", &value) != 1)
-            fail("list: bad hexadecimal number");
-        out[bytes++] = (uint8_t)value;
+    for (; isxdigit((unsigned char)text[0]) && isxdigit((unsigned char)text[1]); text += 2) {
+        if (bytes == size)
+            fail("list: too many bytes");
+        out[bytes++] = (uint8_t)strtoul((char[]){text[0], text[1], 0}, NULL, 16);
     }
     if (*text)
-        fail("list: half a byte");
+        fail("list: bad hexadecimal number");
     return bytes;
 }
 
@@ -75,7 +80,7 @@ static bool parse_query(char *line, struct query *q)
     const char *way = strtok_r(NULL, " \n", &save);
     const char *length = strtok_r(NULL, " \n", &save);
     const char *cdb = strtok_r(NULL, " \n", &save);
-    const char *data = strtok_r(NULL, " \n", &save);
+    const char *out = strtok_r(NULL, " \n", &save);
     memset(q, 0, sizeof(*q));
     if (!way || !length || !cdb)
         fail("list: NAME in|out|none LENGTH CDB [DATA]");
@@ -83,26 +88,28 @@ static bool parse_query(char *line, struct query *q)
     q->way = strcmp(way, "in") == 0 ? IN : strcmp(way, "out") == 0 ? OUT : NONE;
     q->length_bytes = (uint32_t)strtoul(length, NULL, 10);
     q->cdb_bytes = (uint8_t)parse_hex(cdb, q->cdb, sizeof(q->cdb));
-    if (q->length_bytes > DATA_BYTES || q->cdb_bytes == 0)
+    if (q->length_bytes > sizeof(data) || q->cdb_bytes == 0)
         fail("list: %s: length", name);
-    if (data)
-        (void)parse_hex(data, q->data, sizeof(q->data));
+    memset(data, 0, q->length_bytes);
+    if (out)
+        (void)parse_hex(out, data, q->length_bytes);
     return true;
 }
 
 /* ---- over USB ---- */
 
-static void usb_transfer(const uint8_t *cdb, uint8_t cdb_bytes, bool in, uint8_t *data,
-                         uint32_t length_bytes, uint32_t *moved_bytes, struct csw *csw)
+static void usb_transfer(const uint8_t *cdb, uint8_t cdb_bytes, bool in, uint8_t *bytes,
+                         uint32_t length_bytes, struct csw *csw)
 {
     struct cbw cbw = cbw_make(cdb, cdb_bytes, in, length_bytes);
     cbw_send(&cbw);
-    *moved_bytes = 0;
-    if (length_bytes > 0) {
+    for (uint32_t at = 0, part = 0; at < length_bytes; at += part) {
+        part = length_bytes - at < TRANSFER_BYTES ? length_bytes - at : TRANSFER_BYTES;
         struct usb_result moved =
-            usb_bulk(in ? USB_FROM_DEVICE : USB_TO_DEVICE, data, length_bytes, HANG_MS);
+            usb_bulk(in ? USB_FROM_DEVICE : USB_TO_DEVICE, bytes + at, part, HANG_MS);
         must("data", moved.status);
-        *moved_bytes = moved.bytes;
+        if (moved.bytes < part)
+            break;
     }
     *csw = csw_receive(NULL);
 }
@@ -111,12 +118,10 @@ static void ask_usb(struct query *q, struct said *said)
 {
     static const uint8_t request_sense[6] = {0x03, 0, 0, 0, SENSE_BYTES};
     struct csw csw;
-    uint32_t moved_bytes;
 
     memset(said, 0, sizeof(*said));
-    memcpy(said->data, q->data, sizeof(said->data));
-    usb_transfer(q->cdb, q->cdb_bytes, q->way == IN, said->data, q->length_bytes, &moved_bytes,
-                 &csw);
+    said->data = data;
+    usb_transfer(q->cdb, q->cdb_bytes, q->way == IN, data, q->length_bytes, &csw);
     if (csw.status == CSW_PASSED) {
         said->residue_bytes = csw.residue;
         said->data_bytes = q->way == IN ? q->length_bytes - csw.residue : 0;
@@ -124,8 +129,7 @@ static void ask_usb(struct query *q, struct said *said)
     }
     if (csw.status != CSW_FAILED)
         fail("%s: CSW status %u", q->name, csw.status);
-    usb_transfer(request_sense, sizeof(request_sense), true, said->sense, SENSE_BYTES, &moved_bytes,
-                 &csw);
+    usb_transfer(request_sense, sizeof(request_sense), true, said->sense, SENSE_BYTES, &csw);
     said->sense_bytes = SENSE_BYTES - csw.residue;
     bool conflict = (said->sense[2] & 0xf) == 5 && said->sense[12] == 0x2c && said->sense[13] == 9;
     said->status = conflict ? SCSI_STATUS_RESERVATION_CONFLICT : SCSI_STATUS_CHECK_CONDITION;
@@ -133,16 +137,20 @@ static void ask_usb(struct query *q, struct said *said)
 
 /* ---- straight ---- */
 
+/* What was said to the query before is gone then. */
 static void ask_target(struct query *q, struct said *said)
 {
     static const int ways[] = {SCSI_XFER_NONE, SCSI_XFER_READ, SCSI_XFER_WRITE};
-    struct iscsi_data data = {.size = q->length_bytes, .data = q->data};
+    struct iscsi_data out = {.size = q->length_bytes, .data = data};
     struct scsi_task *task =
         scsi_create_task(q->cdb_bytes, q->cdb, ways[q->way], (int)q->length_bytes);
 
     memset(said, 0, sizeof(*said));
-    if (!task || !iscsi_scsi_command_sync(iscsi, url->lun, task, q->way == OUT ? &data : NULL))
+    if (!task || !iscsi_scsi_command_sync(iscsi, url->lun, task, q->way == OUT ? &out : NULL))
         fail("%s: %s", q->name, iscsi_get_error(iscsi));
+    if (answer)
+        scsi_free_scsi_task(answer);
+    answer = task;
     said->status = task->status;
     if (task->status == SCSI_STATUS_CHECK_CONDITION) {
         /* libiscsi leaves the data segment: the length of the sense, then the sense */
@@ -156,10 +164,9 @@ static void ask_target(struct query *q, struct said *said)
             said->residue_bytes = (uint32_t)task->residual;
         if (q->way == IN) {
             said->data_bytes = (uint32_t)task->datain.size;
-            memcpy(said->data, task->datain.data, said->data_bytes);
+            said->data = task->datain.data;
         }
     }
-    scsi_free_scsi_task(task);
 }
 
 /* The target's own unit attention about our login is none of the list's. */
@@ -187,11 +194,11 @@ static void log_in(const char *text)
 
 /* ---- both ---- */
 
-static void print_bytes(const char *what, const uint8_t *data, uint32_t bytes)
+static void print_bytes(const char *what, const uint8_t *from, uint32_t bytes)
 {
     printf(", %s", what);
     for (uint32_t i = 0; i < bytes && i < 40; i++)
-        printf(" %02x", data[i]);
+        printf(" %02x", from[i]);
     if (bytes > 40)
         printf(" ... (%u bytes)", bytes);
 }
@@ -214,7 +221,8 @@ static bool same(const struct said *a, const struct said *b)
         a->status != SCSI_STATUS_CHECK_CONDITION ||
         (a->sense_bytes == b->sense_bytes && memcmp(a->sense, b->sense, a->sense_bytes) == 0);
     return a->status == b->status && sense && a->residue_bytes == b->residue_bytes &&
-           a->data_bytes == b->data_bytes && memcmp(a->data, b->data, a->data_bytes) == 0;
+           a->data_bytes == b->data_bytes &&
+           (a->data_bytes == 0 || memcmp(a->data, b->data, a->data_bytes) == 0);
 }
 
 static bool compare(struct query *q)
@@ -238,7 +246,7 @@ static bool compare(struct query *q)
 /* The list on stdin: how many differ; fails if it is empty. */
 static unsigned compare_all(void)
 {
-    static struct query q;
+    struct query q;
     static char line[4096];
     unsigned asked = 0, different = 0;
 
@@ -267,6 +275,8 @@ int main(int argc, char **argv)
     log_in(argv[1]);
     unsigned different = compare_all();
     usb_close();
+    if (answer)
+        scsi_free_scsi_task(answer);
     (void)iscsi_logout_sync(iscsi);
     iscsi_destroy_url(url);
     iscsi_destroy_context(iscsi);

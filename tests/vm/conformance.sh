@@ -33,10 +33,12 @@ is_for_iscsi() { [ "$1" = ReportLUNs.Simple ]; }
 
 # The line of cdbs.txt that shows the same bytes for a test that differs.
 # RESERVATION CONFLICT cannot come over BOT: it comes as its sense, and the host's
-# kernel makes CHECK CONDITION of that.
+# kernel makes CHECK CONDITION of that. 65536 blocks in one command are one more than
+# usb-storage can be told to let through: the host's kernel refuses the READ.
 shown_by() {
     case $1 in
     ProutRegister.Simple) echo register-without-the-key ;;
+    WriteSame16.Unmap) echo read-unmapped-32-mib ;;
     *) return 1 ;;
     esac
 }
@@ -99,7 +101,7 @@ suite_runs() {
     awk '$2 != "skipped" { print $1 }' "$work/there" | while read -r name; do
         is_for_iscsi "$name" || echo "$name"
     done >"$work/here.tests"
-    # the suite asks for more than the 120 KiB that usb-storage lets through
+    # the suite asks for more than the 120 KiB that usb-storage lets through by itself
     host run 'echo 1024 >/sys/block/sda/device/max_sectors'
     run_suite here /dev/sg0
     # NAME HERE THERE of those that ran on both
@@ -147,7 +149,7 @@ what_fails_here_alone_has_the_same_bytes() {
 # compare NAME LIST: the list to the USB disk and to that target; the answers on stdout
 compare() {
     host put "$2" /run/cdbs
-    host run "/run/cdb_compare iscsi://$PORTAL/iqn.2026-01.test:$1/1 </run/cdbs"
+    host run -t 300 "/run/cdb_compare iscsi://$PORTAL/iqn.2026-01.test:$1/1 </run/cdbs"
 }
 
 # The names of those that differ.
@@ -155,7 +157,7 @@ different() { awk '/^[a-z]/ { name = $1 } /^  DIFFERENT/ { sub(/:$/, "", name); 
 
 bytes_are_the_same() {
     host put "$programs/cdb_compare" /run/cdb_compare
-    compare there "$root/tests/vm/cdbs.txt" >"$work/compared" || {
+    compare there "$work/cdbs" >"$work/compared" || {
         grep -B3 DIFFERENT "$work/compared" || tail -n 3 "$work/compared"
         return 1
     }
@@ -166,7 +168,7 @@ bytes_are_the_same() {
 another_disk_differs() {
     local status=0
     grep -E '^(read|unmap|inquiry-serial|read-capacity-10|test-unit-ready|read-beyond-the-end) ' \
-        "$root/tests/vm/cdbs.txt" >"$work/few"
+        "$work/cdbs" >"$work/few"
     compare other "$work/few" >"$work/others" || status=$?
     disk_wait host
     cat "$work/others"
@@ -180,9 +182,10 @@ no_reset() {
 }
 
 target_start
-tgtd_target here 1G thin serial=1
-tgtd_target there 1G thin serial=1
-tgtd_target other 512M serial=2
+# WRITE SAME of 0 blocks writes it all, and the suite gives a SCSI device five seconds.
+tgtd_target here 128M thin serial=1
+tgtd_target there 128M thin serial=1
+tgtd_target other 64M serial=2
 host start &
 booting=$!
 pi start --lunstickd "$LUNSTICKD"
@@ -190,7 +193,8 @@ wait "$booting"
 daemon_start pi "$(url here)"
 disk_wait host
 
-test_case "conformance: $(grep -c '^[a-z]' "$root/tests/vm/cdbs.txt") raw CBWs have the target's data, status and sense" bytes_are_the_same
+sed "$([ "$CONFORMANCE" = long ] || echo '/^# the long form alone/,$d')" "$root/tests/vm/cdbs.txt" >"$work/cdbs"
+test_case "conformance: $(grep -c '^[a-z]' "$work/cdbs") raw CBWs have the target's data, status and sense" bytes_are_the_same
 test_case "conformance: another disk is found to differ" another_disk_differs
 test_case "conformance: iscsi-test-cu runs on the USB disk and on the target" suite_runs
 # in one piece: other scripts write, too
