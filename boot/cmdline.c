@@ -286,18 +286,18 @@ static void refuse_unknown(struct parser *p, struct part name, size_t prefix)
 static void set_text(char *member, size_t bytes, const char *value)
 {
     memset(member, 0, bytes);
-    memcpy(member, value, strlen(value));
+    memcpy(member, value, strlen(value) + 1);
 }
 
 /* Digits only; -1 if it is none from min to max. */
 static int number(const char *text, int min, int max)
 {
-    int value;
+    long value;
 
     if (text[0] == '\0' || strlen(text) > 8 || text[strspn(text, "0123456789")] != '\0')
         return -1;
-    value = atoi(text);
-    return value >= min && value <= max ? value : -1;
+    value = strtol(text, NULL, 10);
+    return value >= min && value <= max ? (int)value : -1;
 }
 
 static bool read_choice(struct parser *p, const struct row *row, const char *value, int *member)

@@ -102,7 +102,7 @@ static bool read_address(char fields[FIELDS][FIELD_BYTES], enum field field,
         return true;
     if (!address_may_lead("127.0.0.1", literal))
         return refuse(why, field, text, "is no host's address");
-    memcpy(out, literal, strlen(literal));
+    memcpy(out, literal, strlen(literal) + 1);
     return true;
 }
 
@@ -114,7 +114,7 @@ static int mask_bits(const char *text, int max)
     int bits = 0;
 
     if (text[strspn(text, "0123456789")] == '\0') {
-        bits = strlen(text) < 4 ? atoi(text) : 0;
+        bits = strlen(text) < 4 ? (int)strtol(text, NULL, 10) : 0;
         return bits >= 1 && bits <= max ? bits : -1;
     }
     if (max > 32 || inet_pton(AF_INET, text, &binary) != 1)
@@ -128,7 +128,7 @@ static int mask_bits(const char *text, int max)
 /* Without a netmask the kernel takes the one of the address's class. */
 static int default_bits(const char *client)
 {
-    int first = atoi(client);
+    long first = strtol(client, NULL, 10);
 
     if (is_ipv6(client))
         return 64;
@@ -158,7 +158,7 @@ static bool read_hostname(char fields[FIELDS][FIELD_BYTES], struct cmdline_ip *i
     for (const char *c = text; *c != '\0'; c++)
         if ((unsigned char)*c >= 0x80 || (!isalnum((unsigned char)*c) && strchr("-_.", *c) == NULL))
             return refuse(why, FIELD_HOSTNAME, text, "has a character that no host name has");
-    memcpy(ip->hostname, text, strlen(text));
+    memcpy(ip->hostname, text, strlen(text) + 1);
     return true;
 }
 
@@ -220,7 +220,7 @@ bool cmdline_ip_parse(const char *text, struct cmdline_ip *ip,
     memcpy(ip, &read, sizeof(read));
     if (fields[FIELD_DEVICE][0] != '\0') {
         memset(interface, 0, CMDLINE_INTERFACE_BYTES);
-        memcpy(interface, fields[FIELD_DEVICE], strlen(fields[FIELD_DEVICE]));
+        memcpy(interface, fields[FIELD_DEVICE], strlen(fields[FIELD_DEVICE]) + 1);
     }
     return true;
 }

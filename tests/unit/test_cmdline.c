@@ -459,7 +459,7 @@ static void problems_without_room_are_counted(void **state)
     (void)state;
     poison(NULL);
     for (int i = 0; i < CMDLINE_PROBLEMS_MAX + 3; i++)
-        strcat(text, "lunstick.lun=x ");
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "lunstick.lun=x ");
     assert_false(cmdline_parse(text, &none, &line, &problems));
     assert_int_equal(problems.count, CMDLINE_PROBLEMS_MAX);
     assert_int_equal(problems.more, 3);
