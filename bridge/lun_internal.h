@@ -21,7 +21,7 @@
 #define LUN_MAX_WHOLE_BYTES       ((uint32_t)BACKEND_IOV_MAX * POOL_SLICE_BYTES)
 #define LUN_ORPHANS_MAX           8
 #define LUN_ORPHAN_AGE_US         10000000u
-#define LUN_ORPHAN_FLUSH_AGE_US   60000000u
+#define LUN_ORPHAN_PATIENT_AGE_US 60000000u
 #define LUN_ORPHAN_SLICES_MAX     BACKEND_IOV_MAX
 #define LUN_PROBE_TIME_US         10000000u
 #define LUN_BUSY_US               1000000u
@@ -48,7 +48,7 @@ struct segment {
     uint64_t not_before_us; /* LUN: it pauses until then; 0: it may go */
     bool repeated;          /* it was at the target before */
     bool adoptable;         /* of an orphan: a READ or flush of the disk that the host sees */
-    bool patient;           /* of an orphan: a flush, which takes as long as it takes */
+    bool patient;           /* of an orphan: a flush, WRITE SAME, UNMAP, FORMAT takes its time */
     struct backend_cmd backend;
 };
 

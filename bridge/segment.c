@@ -236,7 +236,7 @@ void segment_abandon_all(struct cmd *cmd)
             s->order_slot = order_enter(&lun->order, s->span);
             assert(s->order_slot != ORDER_NONE); /* it had its place within the command's */
             s->adoptable = may_be_adopted(cmd);
-            s->patient = cmd->op.flush;
+            s->patient = cmd->op.flush || (cmd->op.writes && !cmd->op.plain);
             if (s->orphaned_us == 0) /* an adopted one keeps its age */
                 s->orphaned_us = lun_now(lun);
             lun->stats.orphans++;
@@ -277,7 +277,7 @@ uint64_t segment_orphans_until_us(const struct lun *lun)
             continue;
         count++;
         slices += s->slice_count;
-        uint64_t age_us = s->patient ? LUN_ORPHAN_FLUSH_AGE_US : LUN_ORPHAN_AGE_US;
+        uint64_t age_us = s->patient ? LUN_ORPHAN_PATIENT_AGE_US : LUN_ORPHAN_AGE_US;
         if (s->orphaned_us + age_us < until_us)
             until_us = s->orphaned_us + age_us;
     }

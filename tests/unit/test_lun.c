@@ -1536,6 +1536,30 @@ static void flush_may_take_a_minute_before_it_costs_the_session(void **state)
     ram_lose(&b.ram, "dropped");
 }
 
+/* Its repetition waits for it; a session dropped would make it begin anew, for ever. */
+static void write_same_may_take_a_minute_before_it_costs_the_session(void **state)
+{
+    (void)state;
+    struct note note;
+    const uint8_t write_same[10] = {OP_WRITE_SAME_10, 0, 0, 0, 0, 0, 0, 0, 8, 0};
+    b.ram.hold_from = 1;
+    struct lun_cmd *cmd = NULL;
+    for (int i = 0; i < 14; i++) {
+        if (cmd)
+            lun_release(b.lun, cmd);
+        cmd = bench_cmd(&b, &note, write_same, 10, SCSI_DIR_OUT, RAM_BLOCK_BYTES);
+        bench_write(&b, cmd, data, RAM_BLOCK_BYTES);
+        bench_pass(&b, 4100000);
+    }
+    assert_int_equal(b.ram.drops, 0);
+    assert_int_equal(b.ram.seen_count, 1);
+    ram_let_go(&b.ram, 1);
+    b.ram.hold_from = 0;
+    bench_settle(&b);
+    assert_int_equal(note.complete, 1);
+    lun_release(b.lun, cmd);
+}
+
 static void later_command_does_not_overtake_one_that_it_overlaps(void **state)
 {
     (void)state;
@@ -1942,6 +1966,7 @@ int main(void)
         TEST(repeated_read_adopts_its_orphan),
         TEST(repeated_flush_adopts_its_orphan),
         TEST(flush_may_take_a_minute_before_it_costs_the_session),
+        TEST(write_same_may_take_a_minute_before_it_costs_the_session),
         TEST(later_command_does_not_overtake_one_that_it_overlaps),
         TEST(flush_waits_for_writes_and_not_for_reads),
         TEST(read_adopted_twice_leaves_nothing_behind),
