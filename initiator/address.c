@@ -309,12 +309,12 @@ bool address_parse(const char *url, struct address *address, char why[ADDRESS_WH
 
 bool address_parse_portal(const char *portal, struct address *address, char why[ADDRESS_WHY_BYTES])
 {
-    struct parser p = {address, why};
     struct part whole = {portal, strlen(portal)};
     bool good;
 
     memset(address, 0, sizeof(*address));
     why[0] = '\0';
+    struct parser p = {address, why};
     /* Not repeated: it may be user%secret@host. */
     if (has(whole, '@') || (has(whole, '%') && !has(whole, '[')))
         return refuse(&p, "a portal is host[:port], without a user or a secret");
@@ -326,11 +326,11 @@ bool address_parse_portal(const char *portal, struct address *address, char why[
 
 bool address_parse_target(const char *iqn, struct address *address, char why[ADDRESS_WHY_BYTES])
 {
-    struct parser p = {address, why};
     bool good;
 
     memset(address, 0, sizeof(*address));
     why[0] = '\0';
+    struct parser p = {address, why};
     good = parse_iqn(&p, (struct part){iqn, strlen(iqn)});
     if (!good)
         memset(address, 0, sizeof(*address));
