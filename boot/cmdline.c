@@ -62,10 +62,10 @@ static bool path_valid(const char *path)
     return path[0] == '/';
 }
 
-/* As in a URL (address.h), where `:` and `%` begin a secret. */
+/* What a URL can hold (address.h); `:` and `%` begin a secret there. */
 static bool user_valid(const char *user)
 {
-    return strpbrk(user, ":%@/ ") == NULL;
+    return strpbrk(user, ":%@/? ") == NULL;
 }
 
 #define AT(member) offsetof(struct cmdline, member), sizeof(((struct cmdline *)0)->member)
@@ -79,7 +79,7 @@ static const struct row rows[] = {
      .allowed = "host[:port], an IPv6 address in brackets"},
     {"lunstick.lun", ROW_NUMBER, AT(lun), .min = 0, .max = 16383, .allowed = "0 to 16383"},
     {"lunstick.user", ROW_TEXT, AT(user), .valid = user_valid, .hidden = true,
-     .allowed = "a CHAP name of at most 255 characters without blanks, :, %, @ and /; the secret "
+     .allowed = "a CHAP name of at most 255 characters without blanks and :%@/?; the secret "
                 "stands in lunstick.secret-file="},
     {"lunstick.secret-file", ROW_TEXT, AT(secret_file), .valid = path_valid, .hidden = true,
      .allowed = "an absolute path of at most 255 characters"},

@@ -267,6 +267,17 @@ static void user_and_secret_file_are_read(void **state)
     assert_string_equal(line.secret_file, "/etc/lunstick/secret");
 }
 
+/* "?" as well: found by the fuzzer. */
+static void a_user_that_no_url_can_hold_is_refused(void **state)
+{
+    static const char *const texts[] = {"lunstick.user=a?b", "lunstick.user=a/b",
+                                        "lunstick.user=a@b"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        refuse_part(texts[i], "a CHAP name");
+}
+
 static void roots_are_found_by_four_means(void **state)
 {
     (void)state;
@@ -892,6 +903,7 @@ int main(void)
         TEST(luns_are_numbers),
         TEST(a_secret_is_never_repeated),
         TEST(user_and_secret_file_are_read),
+        TEST(a_user_that_no_url_can_hold_is_refused),
         TEST(roots_are_found_by_four_means),
         TEST(overlay_is_tmpfs_or_none),
         TEST(all_on_failure_words_are_known),
