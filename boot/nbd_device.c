@@ -24,7 +24,8 @@
 #define TRIES_MAX   16   /* others take devices, too */
 #define RETRY_MS    20
 /* Requests that the kernel has under way; it keeps the others. More than the front
- * end takes at a time would fill the socket. */
+ * end takes at a time, with their data, fill the socket: then the kernel cannot
+ * look after any request, since its timeout work waits for whoever is sending. */
 #define KERNEL_REQUESTS 8
 
 __attribute__((format(printf, 2, 3))) static void say(char why[NBD_WHY_BYTES], const char *format,
