@@ -686,10 +686,7 @@ static void put_image(struct writer *w, const char *image)
         if (ours && (our_prefix(word.name) > 0 || (word.name.bytes == strlen(nr_cpus) &&
                                                    name_is(word.name, nr_cpus, word.name.bytes))))
             continue;
-        if (word.whole.bytes >= w->size - w->used)
-            w->full = true;
-        else
-            put(w, "%s%.*s", w->used > 0 ? " " : "", (int)word.whole.bytes, word.whole.text);
+        put(w, "%s%.*s", w->used > 0 ? " " : "", (int)word.whole.bytes, word.whole.text);
     }
 }
 

@@ -116,6 +116,8 @@ static void quotes_in_the_middle_stay_and_hold_blanks(void **state)
     accept("rootflags=a=\"b c\",d rw");
     assert_string_equal(line.kernel.flags, "a=\"b c\",d");
     assert_int_equal(line.kernel.access, CMDLINE_READ_WRITE);
+    accept("rootflags=a=\"b c\"");
+    assert_string_equal(line.kernel.flags, "a=\"b c\"");
 }
 
 static void words_in_the_quotes_of_others_are_not_ours(void **state)
@@ -296,6 +298,7 @@ static void roots_are_found_by_four_means(void **state)
     assert_string_equal(line.root.name, "");
     refuse("lunstick.root=/dev/sda2", "lunstick.root=/dev/sda2; allowed: LABEL=, UUID=, PARTUUID= "
                                       "or the partition's number, 1 to 128");
+    refuse_part("lunstick.root=/dev/disk/by-label/rootfs", "allowed");
     refuse_part("lunstick.root=LABEL=", "allowed");
     refuse_part("lunstick.root=UUID=xyz", "allowed");
     refuse_part("lunstick.root=0", "allowed");
@@ -396,6 +399,7 @@ static void the_partition_of_a_device_name_is_known(void **state)
         {"root=/dev/nbd0p1", 1},    {"root=/dev/md0", 0},     {"root=/dev/sda0", 0},
         {"root=/dev/sda999", 0},    {"root=sda1", 0},         {"root=/dev/mapper/vg-sd1", 0},
         {"root=b302", 0},           {"root=/dev/sd1", 0},     {"root=/dev/", 0},
+        {"root=/dev/rootp2", 0},
     };
 
     (void)state;
