@@ -15,7 +15,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define REQUESTS    8 /* under way at a time; the kernel keeps the others */
 #define SCRAP_BYTES 65536u
 #define TURN_STEPS  64 /* then others have their turn */
 #define UNMAP_BYTES 24 /* a parameter list with one descriptor, SBC-3 5.28 */
@@ -45,7 +44,7 @@ struct nbd {
     struct nbd_geometry geometry;
     uint32_t segment_bytes;
     bool serving, ended;
-    struct request requests[REQUESTS];
+    struct request requests[NBD_REQUESTS];
     unsigned segments; /* of all requests under way */
 
     struct nbd_request_wire wire; /* that is coming in */
@@ -318,7 +317,7 @@ static unsigned segments_of(const struct nbd *nbd, const struct request *r)
 
 static struct request *request_find(struct nbd *nbd)
 {
-    for (unsigned i = 0; i < REQUESTS; i++)
+    for (unsigned i = 0; i < NBD_REQUESTS; i++)
         if (!nbd->requests[i].used)
             return &nbd->requests[i];
     return NULL;
@@ -560,7 +559,7 @@ struct nbd *nbd_create(const struct nbd_config *config)
     nbd->config = *config;
     nbd->replies_end = &nbd->replies;
     deferred_init(&nbd->again, on_again);
-    for (unsigned i = 0; i < REQUESTS; i++)
+    for (unsigned i = 0; i < NBD_REQUESTS; i++)
         nbd->requests[i].nbd = nbd;
     return nbd;
 }
@@ -577,7 +576,7 @@ void nbd_destroy(struct nbd *nbd)
     if (!nbd)
         return;
     deferred_cancel(nbd->config.deferred, &nbd->again);
-    for (unsigned i = 0; i < REQUESTS; i++) {
+    for (unsigned i = 0; i < NBD_REQUESTS; i++) {
         struct request *r = &nbd->requests[i];
         if (r->used && r->cmd)
             lun_abort(nbd->config.lun, r->cmd);

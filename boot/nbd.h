@@ -18,11 +18,14 @@
 
 #include "bridge/lun.h"
 
-/* Segments of the longest READ or WRITE, and of all requests under way: so many
- * slices the pool has to have for them, beside what the logical unit needs for
- * itself. No request then waits for another's buffers in a circle. */
-#define NBD_REQUEST_SEGMENTS 16u
-#define NBD_SEGMENTS         (2 * NBD_REQUEST_SEGMENTS)
+/* Requests that the kernel may have under way, segments of the longest READ or
+ * WRITE, and of all: so many slices the pool has to have for them, beside what the
+ * logical unit needs for itself. All the kernel's requests fit, so that the socket
+ * is empty when the target is away: the kernel waits with a full one where it can
+ * do nothing else any more (blk_mq_timeout_work). */
+#define NBD_REQUESTS         8u
+#define NBD_REQUEST_SEGMENTS 4u
+#define NBD_SEGMENTS         (NBD_REQUESTS * NBD_REQUEST_SEGMENTS)
 
 /* The device, as the kernel has to know it. */
 struct nbd_geometry {

@@ -23,10 +23,6 @@
 #define INDEX_MAX   4095 /* the kernel goes further, but not with every max_part */
 #define TRIES_MAX   16   /* others take devices, too */
 #define RETRY_MS    20
-/* Requests that the kernel has under way; it keeps the others. More than the front
- * end takes at a time, with their data, fill the socket: then the kernel cannot
- * look after any request, since its timeout work waits for whoever is sending. */
-#define KERNEL_REQUESTS 8
 
 __attribute__((format(printf, 2, 3))) static void say(char why[NBD_WHY_BYTES], const char *format,
                                                       ...)
@@ -347,7 +343,7 @@ static void settle(const char *sys, int index, const struct nbd_geometry *g, int
     if (value_read(sys, index, "queue/max_hw_sectors_kb", value) == 0 &&
         strtoul(value, NULL, 10) < max_kb)
         max_kb = (uint32_t)strtoul(value, NULL, 10);
-    number_write(sys, index, "queue/nr_requests", KERNEL_REQUESTS, report);
+    number_write(sys, index, "queue/nr_requests", NBD_REQUESTS, report);
     number_write(sys, index, "queue/max_sectors_kb", max_kb, report);
     number_write(sys, index, "queue/io_timeout", NBD_LOOK_MS, report);
     (void)snprintf(path, sizeof path, "/dev/nbd%d", index);

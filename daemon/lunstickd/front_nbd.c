@@ -11,7 +11,8 @@
 
 static struct {
     struct front_config config;
-    struct loop_watch watch;
+    struct loop_watch watch; /* its fd is -1 while nothing is waited for */
+    int fd;                  /* the socket */
     struct lun *lun;
     struct nbd_geometry geometry;
     struct nbd *nbd;
@@ -35,7 +36,6 @@ static void kernel_ended(void *ctx)
 {
     (void)ctx;
     nbd.serving = false;
-    nbd.watch.fd = -1;
     nbd.config.ended(nbd.config.ctx);
 }
 
@@ -67,7 +67,7 @@ static int nbd_open(int fd)
     if (!nbd.nbd)
         return fail("network block device", -errno);
     nbd_begin(nbd.nbd, &nbd.geometry, segment_bytes());
-    nbd.watch.fd = fd;
+    nbd.fd = fd;
     nbd.serving = true;
     return 0;
 }
@@ -88,8 +88,9 @@ static void nbd_bind_text(char text[PRIVSEP_TEXT_BYTES])
 
 static uint64_t nbd_prepare(void)
 {
-    if (nbd.serving)
-        nbd.watch.events = nbd_events(nbd.nbd);
+    /* poll() tells of a closed socket even where no event is asked for. */
+    nbd.watch.events = nbd.serving ? nbd_events(nbd.nbd) : 0;
+    nbd.watch.fd = nbd.watch.events ? nbd.fd : -1;
     return LOOP_NEVER;
 }
 

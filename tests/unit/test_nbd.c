@@ -603,7 +603,7 @@ static void the_device_has_the_disks_size(void **state)
     (void)state;
     assert_int_equal(g.bytes, 4096000);
     assert_int_equal(g.block_bytes, 4096);
-    assert_int_equal(g.max_bytes, 1048576);
+    assert_int_equal(g.max_bytes, 262144);
     assert_int_equal(g.flags, NBD_CAN_FLAGS);
 }
 

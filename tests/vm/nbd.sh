@@ -83,7 +83,7 @@ start
 equal "complaints" "settled " "$(grep settled /run/probe.log)"
 equal "partitions" "${dev}p1 ${dev}p2" "$(cd /sys/block/$dev && ls -d ${dev}p* | xargs)"
 cd /sys/block/$dev/queue
-equal "max_sectors_kb, io_timeout, logical_block_size" "1024 10000 512" \
+equal "max_sectors_kb, io_timeout, logical_block_size" "256 10000 512" \
     "$(cat max_sectors_kb io_timeout logical_block_size | xargs)"
 equal "backend" "lunstick probe" "$(cat /sys/block/$dev/backend)"
 equal "found" "$dev 4194304 lunstick probe" "$(nbd_probe find lunstick)"
