@@ -136,6 +136,8 @@ outage() {
     n=0 pace=25 every=0.5
     # These never idle.
     case $1 in reset | loss) pace=150; [ $2 -le 20 ] || pace=500 every=2 ;; esac
+    killall records 2>/dev/null || true # of a case that ended early
+    while pidof records >/dev/null; do sleep 0.1; done
     dmesg -c >/dev/null
     for disk in through back; do
         n=$((n + 1)) d=$(disk_of $n)
