@@ -87,8 +87,8 @@ cut_on() { ip -n target link set far down; }
 cut_off() { ip -n target link set far up; }
 silence_on() { both_ways add 'loss 100%'; }
 silence_off() { both_ways del; }
-reset_on() { while :; do ss -HK dst 10.9.0.0/24 >/dev/null; sleep $every; done & resetter=$!; }
-reset_off() { kill $resetter; }
+reset_on() { while :; do ss -HK dst 10.9.0.0/24 >/dev/null; sleep $every; done & echo $! >/run/resetter; }
+reset_off() { kill $(cat /run/resetter); rm /run/resetter; }
 loss_on() { both_ways add 'loss 5%'; }
 loss_off() { both_ways del; }
 # It has one of its two addresses and goes to the other one; nothing answers at
@@ -130,6 +130,18 @@ usb_resets() { lunstick status --json $1 | sed 's/.*"resets":\([0-9]*\).*/\1/'; 
 record() { records show /run/log-$1 | sed "s/.*$2 \([0-9]*\).*/\1/"; }
 has_records() { [ "$(record $1 acknowledged)" -ge $2 ]; }
 ok_after() { [ "$(record $1 ok_ms)" -gt $2 ]; }
+
+# What an outage leaves that was given up in the middle, also from outside: its
+# script, its writers, its fault.
+afresh() {
+    kill $(cat /run/script) $(cat /run/resetter) || true
+    killall -9 records || true
+    echo $$ >/run/script
+    both_ways del || true
+    cut_off
+    if pidof tgtd; then freeze_off; else ip -n target address flush dev far; address add 1; echo 1 >/run/address; target_on; fi
+    hosts $(cat /run/address)
+} >/dev/null 2>&1
 
 # outage FAULT SECONDS: prints a line for each disk
 outage() {
@@ -179,7 +191,7 @@ in_guest() { { echo '. /root/lib'; cat; } | both run -t 1200 -; }
 # One outage of the list, and its two rows of the table.
 outage() {
     local fault=$1 seconds=$2 line rows=0
-    in_guest <<<"outage $fault $seconds" | tee "$work/outage"
+    in_guest <<<"afresh; outage $fault $seconds; rm /run/script" | tee "$work/outage"
     while read -r _ line; do
         rows=$((rows + 1))
         # shellcheck disable=SC2086
