@@ -43,7 +43,7 @@ lives_through_logins() {
         { i=0; while [ ! -e /run/enough ]; do
             i=$((i + 1))
             dd if=/dev/urandom of=/mnt/f$((i % 40)) bs=4k count=1 conv=fsync 2>/dev/null || break
-            echo $i >/run/done
+            echo $i >/run/done.new; mv /run/done.new /run/done
         done & echo $! >/run/load.pid; }'
     both run -t $((150 + logins * 4)) - <<END
 until [ "\$(cat /run/done 2>/dev/null || echo 0)" -gt 5 ]; do sleep 0.1; done
