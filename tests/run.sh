@@ -139,7 +139,7 @@ target)
 vm)
     hw/static/fetch
     build musl-arm64
-    group vm 600 tests/vm/run.sh
+    group vm 800 tests/vm/run.sh
     ;;
 all)
     need_packages tgt valgrind git patch clang-format clang-tidy cppcheck libclang-rt-dev
@@ -151,7 +151,7 @@ all)
     group fuzz 90 fuzzers
     group target 300 target_tests
     group package 30 packages
-    group vm 600 tests/vm/run.sh
+    group vm 800 tests/vm/run.sh
     ;;
 esac
 

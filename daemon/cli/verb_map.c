@@ -79,6 +79,21 @@ static char *log_path(char path[CONFIG_PATH_BYTES], const char *name)
     return path;
 }
 
+/* The kernel's module, without devices of its own beforehand. Where it cannot be
+ * loaded the daemon says what is missing. */
+static void load_module(void)
+{
+    if (access("/sys/module/nbd", F_OK) == 0)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("modprobe", "modprobe", "-q", "nbd", "nbds_max=0", (char *)NULL);
+        _exit(CLI_TRANSIENT);
+    }
+    if (pid > 0)
+        (void)waitpid(pid, NULL, 0);
+}
+
 static _Noreturn void become_daemon(const struct wishes *w)
 {
     const char *args[ARGS_MAX] = {"lunstickd", "--front", "nbd", "--name", w->name};
@@ -180,6 +195,7 @@ int cli_map(int argc, char **argv)
                         w.name, device);
     if (mkdir(CONFIG_RUN_DIR, 0755) < 0 && errno != EEXIST)
         return cli_fail(argv[0], CLI_TRANSIENT, CONFIG_RUN_DIR ": %s", strerror(errno));
+    load_module();
     pid_t pid = fork();
     if (pid == 0)
         become_daemon(&w);

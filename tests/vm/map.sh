@@ -13,7 +13,6 @@ target_start
 truncate -s 64M "$work/disk.img"
 printf 'label: dos\n,8M,c\n,,L\n' | sfdisk -q "$work/disk.img"
 tgtd_target disk 64M
-pi run 'modprobe nbd'
 
 device() { pi run "lunstick status --json ${1:-disk-1}" | jq -r .device; }
 child() { pi run "lunstick status --json disk-1" | jq .pid; }
@@ -21,6 +20,7 @@ parent() { pi run "cut -d' ' -f4 /proc/$1/stat"; }
 
 appears() {
     pi run "lunstick map $(url disk)" >"$work/device"
+    same device /dev/nbd0 "$(cat "$work/device")"
     pi run "ln -s $(cat "$work/device") /dev/disk"
     same bytes $((64 << 20)) "$(pi run 'blockdev --getsize64 /dev/disk')"
     pi run -t 10 "until [ -b $(cat "$work/device")p1 ] && ln -sf $(cat "$work/device")p2 /dev/disk-part2 &&
