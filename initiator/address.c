@@ -192,7 +192,7 @@ static bool decode_iqn(struct parser *p, struct part iqn)
         if (used + 1 >= sizeof(p->address->iqn))
             return refuse(p, "the target's name is longer than %zu bytes",
                           sizeof(p->address->iqn) - 1);
-        if (c <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '%' || c == '@')
+        if (c <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '%' || c == '@' || c == '"')
             return refuse(p, "the target's name has a character in it that no iSCSI name has");
         out[used++] = (char)c;
     }

@@ -88,6 +88,7 @@ static void target_names_are_decoded(void **state)
     refuse("iscsi://h/iqn.2026-01.test%3/1", "two hexadecimal");
     refuse("iscsi://h/iqn.2026-01.test%zz/1", "two hexadecimal");
     refuse("iscsi://h/iqn.2026-01.test%2f/1", "character");
+    refuse("iscsi://h/iqn.2026-01.test%22/1", "character");
     refuse("iscsi://h/iqn.2026-01.test%00/1", "character");
 }
 
