@@ -42,7 +42,8 @@ struct lun_cmd {
 
 enum lun_log_level { LUN_LOG_ERROR, LUN_LOG_WARNING, LUN_LOG_INFO, LUN_LOG_DEBUG };
 
-#define LUN_ANSWER_BY_HOST UINT32_MAX
+#define LUN_ANSWER_BY_HOST        UINT32_MAX
+#define LUN_DEFAULT_SEGMENT_BYTES 65536u
 
 struct lun_config {
     struct backend *backend;

@@ -17,7 +17,6 @@
 #define LUN_CMDS     8
 #define LUN_SEGMENTS 48
 
-#define LUN_DEFAULT_SEGMENT_BYTES 65536u
 #define LUN_MAX_WHOLE_BYTES       ((uint32_t)BACKEND_IOV_MAX * POOL_SLICE_BYTES)
 #define LUN_ORPHANS_MAX           8
 #define LUN_ORPHAN_AGE_US         10000000u

@@ -31,9 +31,10 @@ static bool is_listed(const char *path, const char *device)
 static int clean_device(const char *program, const char *name)
 {
     char backend[OUTLET_NBD_BACKEND_BYTES], device[32], why[NBD_WHY_BYTES];
-    int index = nbd_device_find(NBD_SYS_BLOCK, outlet_nbd_backend(backend, name), 0);
+    struct nbd_device_state left;
+    int index = nbd_device_find(NBD_SYS_BLOCK, outlet_nbd_backend(backend, name, ""), 0);
 
-    if (index < 0)
+    if (index < 0 || nbd_device_read(NBD_SYS_BLOCK, index, &left) < 0)
         return 0;
     snprintf(device, sizeof(device), "/dev/nbd%d", index);
     if (is_listed("/proc/mounts", device) || is_listed("/proc/swaps", device)) {
@@ -43,7 +44,7 @@ static int clean_device(const char *program, const char *name)
                  device, name);
         return -1;
     }
-    if (nbd_device_disconnect(NBD_SYS_BLOCK, index, backend, why) < 0) {
+    if (nbd_device_disconnect(NBD_SYS_BLOCK, index, left.backend, why) < 0) {
         cli_fail(program, CLI_TRANSIENT, "%s", why);
         return -1;
     }

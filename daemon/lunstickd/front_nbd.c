@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "front.h"
 
+#include "board.h"
 #include "boot/nbd.h"
 #include "log.h"
 #include "outlet.h"
@@ -14,7 +15,7 @@ static struct {
     struct loop_watch watch; /* its fd is -1 while nothing is waited for */
     int fd;                  /* the socket */
     struct lun *lun;
-    struct nbd_geometry geometry;
+    struct outlet_nbd_disk disk;
     struct nbd *nbd;
     bool serving;
 } nbd;
@@ -48,7 +49,7 @@ static void nbd_init(const struct front_config *config)
 static uint32_t segment_bytes(void)
 {
     uint32_t bytes = nbd.config.config->segment_bytes;
-    return bytes ? bytes : POOL_SLICE_BYTES;
+    return bytes ? bytes : LUN_DEFAULT_SEGMENT_BYTES;
 }
 
 /* The device is there, and its kernel may ask. */
@@ -66,7 +67,7 @@ static int nbd_open(int fd)
     nbd.nbd = nbd_create(&nc);
     if (!nbd.nbd)
         return fail("network block device", -errno);
-    nbd_begin(nbd.nbd, &nbd.geometry, segment_bytes());
+    nbd_begin(nbd.nbd, &nbd.disk.geometry, segment_bytes());
     nbd.fd = fd;
     nbd.serving = true;
     return 0;
@@ -81,9 +82,11 @@ static int nbd_serve(struct lun *const *luns, unsigned count)
 
 static void nbd_bind_text(char text[PRIVSEP_TEXT_BYTES])
 {
-    nbd.geometry =
-        nbd_describe(lun_disk(nbd.lun), segment_bytes(), nbd.config.config->luns[0].read_only);
-    outlet_nbd_print(&nbd.geometry, text);
+    const struct disk_identity *disk = lun_disk(nbd.lun);
+    char name[128];
+    nbd.disk.geometry = nbd_describe(disk, segment_bytes(), nbd.config.config->luns[0].read_only);
+    board_hash(nbd.disk.id, 16, (const char *[]){disk_name(disk, name, sizeof name), NULL});
+    outlet_nbd_print(&nbd.disk, text);
 }
 
 static uint64_t nbd_prepare(void)

@@ -53,12 +53,20 @@ struct outlet_ops {
 
 extern const struct outlet_ops outlet_usb, outlet_nbd;
 
-/* Whose the kernel says that the block device is: the daemon's of this name. */
-#define OUTLET_NBD_BACKEND_BYTES 48
-char *outlet_nbd_backend(char backend[OUTLET_NBD_BACKEND_BYTES], const char *name);
+/* What the kernel keeps with the block device: the daemon's name, and which disk it
+ * is, so that no other is ever put behind what a killed process has left. With
+ * `disk` "": what that begins with for all disks. */
+#define OUTLET_NBD_BACKEND_BYTES 64
+char *outlet_nbd_backend(char backend[OUTLET_NBD_BACKEND_BYTES], const char *name,
+                         const char *disk);
 
-/* The geometry as text, between child and parent. False: it is none. */
-void outlet_nbd_print(const struct nbd_geometry *geometry, char text[PRIVSEP_TEXT_BYTES]);
-bool outlet_nbd_parse(const char *text, struct nbd_geometry *geometry);
+/* A disk as text, between child and parent. */
+struct outlet_nbd_disk {
+    struct nbd_geometry geometry;
+    char id[17]; /* 16 hexadecimal digits, a hash of the disk's own designation */
+};
+void outlet_nbd_print(const struct outlet_nbd_disk *disk, char text[PRIVSEP_TEXT_BYTES]);
+/* False: it is none. */
+bool outlet_nbd_parse(const char *text, struct outlet_nbd_disk *disk);
 
 #endif

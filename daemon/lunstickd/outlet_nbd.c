@@ -25,47 +25,51 @@
 static struct {
     struct owner owner;
     char lock[CONFIG_PATH_BYTES];
+    const char *daemon_name;
     char backend[OUTLET_NBD_BACKEND_BYTES];
     int fd;    /* the child's end of the socket; -1: it has it */
     int index; /* of the device; -1: none yet */
+    bool ours; /* connected by us; else it waits for whoever comes, and is left alone */
     char name[32];
     struct loop_watch settling; /* somebody sets the queue up and looks for partitions */
 } nbd = {.owner = {.fd = -1}, .fd = -1, .index = -1, .settling = {.fd = -1}};
 
-char *outlet_nbd_backend(char backend[OUTLET_NBD_BACKEND_BYTES], const char *name)
+char *outlet_nbd_backend(char backend[OUTLET_NBD_BACKEND_BYTES], const char *name, const char *disk)
 {
-    (void)snprintf(backend, OUTLET_NBD_BACKEND_BYTES, "lunstick/%s/", name);
+    (void)snprintf(backend, OUTLET_NBD_BACKEND_BYTES, "lunstick/%s/%s", name, disk);
     return backend;
 }
 
-/* ---- the geometry as text ---- */
+/* ---- the disk as text ---- */
 
-void outlet_nbd_print(const struct nbd_geometry *geometry, char text[PRIVSEP_TEXT_BYTES])
+void outlet_nbd_print(const struct outlet_nbd_disk *disk, char text[PRIVSEP_TEXT_BYTES])
 {
-    (void)snprintf(text, PRIVSEP_TEXT_BYTES, "%" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %u",
-                   geometry->bytes, geometry->block_bytes, geometry->max_bytes,
-                   geometry->trim_blocks, (unsigned)geometry->flags);
+    const struct nbd_geometry *g = &disk->geometry;
+    (void)snprintf(text, PRIVSEP_TEXT_BYTES,
+                   "%" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %u %s", g->bytes,
+                   g->block_bytes, g->max_bytes, g->trim_blocks, (unsigned)g->flags, disk->id);
 }
 
 /* Whatever is wrong with a number, it is another text when it is printed again. */
-bool outlet_nbd_parse(const char *text, struct nbd_geometry *geometry)
+bool outlet_nbd_parse(const char *text, struct outlet_nbd_disk *disk)
 {
+    struct nbd_geometry *g = &disk->geometry;
     uint64_t number[5] = {0};
     char again[PRIVSEP_TEXT_BYTES], *end = NULL;
     const char *at = text;
     for (unsigned i = 0; i < 5; i++, at = *end ? end + 1 : end)
         number[i] = strtoull(at, &end, 10);
-    geometry->bytes = number[0];
-    geometry->block_bytes = (uint32_t)number[1];
-    geometry->max_bytes = (uint32_t)number[2];
-    geometry->trim_blocks = (uint32_t)number[3];
-    geometry->flags = (uint16_t)number[4];
-    outlet_nbd_print(geometry, again);
-    uint32_t block = geometry->block_bytes;
-    return strcmp(text, again) == 0 && block >= 512 && block <= 4096 &&
-           (block & (block - 1)) == 0 && geometry->bytes > 0 && geometry->bytes <= INT64_MAX &&
-           geometry->bytes % block == 0 && geometry->max_bytes >= 4096 &&
-           geometry->max_bytes % block == 0;
+    g->bytes = number[0];
+    g->block_bytes = (uint32_t)number[1];
+    g->max_bytes = (uint32_t)number[2];
+    g->trim_blocks = (uint32_t)number[3];
+    g->flags = (uint16_t)number[4];
+    (void)snprintf(disk->id, sizeof disk->id, "%.16s", at);
+    outlet_nbd_print(disk, again);
+    uint32_t block = g->block_bytes;
+    return strcmp(text, again) == 0 && strspn(disk->id, "0123456789abcdef") == 16 && block >= 512 &&
+           block <= 4096 && (block & (block - 1)) == 0 && g->bytes > 0 && g->bytes <= INT64_MAX &&
+           g->bytes % block == 0 && g->max_bytes >= 4096 && g->max_bytes % block == 0;
 }
 
 /* ---- the process ---- */
@@ -154,11 +158,12 @@ static int outlet_create(const struct outlet_config *oc, char why[OUTLET_WHY_BYT
             (void)snprintf(why, OUTLET_WHY_BYTES, "%.160s: %.80s", config->run_dir, strerror(-rc));
         return 1;
     }
-    int left = nbd_device_find(NBD_SYS_BLOCK, outlet_nbd_backend(nbd.backend, config->name), 0);
+    int left = nbd_device_find(NBD_SYS_BLOCK, outlet_nbd_backend(nbd.backend, config->name, ""), 0);
     if (left >= 0) {
         set_index(left);
         log_printf(LUN_LOG_INFO, "%s was left by a daemon of this name: taking it over", nbd.name);
     }
+    nbd.daemon_name = config->name;
     prepare_for_little_memory();
     nbd.settling = (struct loop_watch){.fd = -1, .events = POLLIN, .ready = settled};
     rc = loop_add(oc->loop, &nbd.settling);
@@ -187,22 +192,27 @@ static void outlet_close_fd(void)
 
 static bool outlet_bind(const char *text, char why[OUTLET_WHY_BYTES])
 {
-    struct nbd_geometry geometry;
+    struct outlet_nbd_disk disk;
+    const struct nbd_geometry *geometry = &disk.geometry;
+    char backend[OUTLET_NBD_BACKEND_BYTES];
     bool again = nbd.index >= 0;
     int index = nbd.index;
-    if (!outlet_nbd_parse(text, &geometry)) {
-        (void)snprintf(why, OUTLET_WHY_BYTES, "the child process tells no geometry");
+    if (!outlet_nbd_parse(text, &disk)) {
+        (void)snprintf(why, OUTLET_WHY_BYTES, "the child process tells of no disk");
         return false;
     }
     close_end(&nbd.fd); /* of a child that never took it */
-    int fd = again ? nbd_device_reconnect(NBD_SYS_BLOCK, index, nbd.backend, &geometry, why)
-                   : nbd_device_connect(NBD_SYS_BLOCK, &index, nbd.backend, &geometry, why);
+    (void)outlet_nbd_backend(backend, nbd.daemon_name, disk.id);
+    int fd = again ? nbd_device_reconnect(NBD_SYS_BLOCK, index, backend, geometry, why)
+                   : nbd_device_connect(NBD_SYS_BLOCK, &index, backend, geometry, why);
     if (fd < 0)
         return false;
     nbd.fd = fd;
+    nbd.ours = true;
+    memcpy(nbd.backend, backend, sizeof nbd.backend);
     set_index(index);
     log_printf(LUN_LOG_INFO, "the disk is %s%s", nbd.name, again ? " again" : "");
-    settle(&geometry);
+    settle(geometry);
     return true;
 }
 
@@ -227,7 +237,7 @@ static void outlet_destroy(void)
     char why[OUTLET_WHY_BYTES];
     close_end(&nbd.fd);
     close_end(&nbd.settling.fd);
-    if (nbd.index >= 0 && nbd_device_disconnect(NBD_SYS_BLOCK, nbd.index, nbd.backend, why) < 0)
+    if (nbd.ours && nbd_device_disconnect(NBD_SYS_BLOCK, nbd.index, nbd.backend, why) < 0)
         log_text(LUN_LOG_WARNING, why);
     owner_release(&nbd.owner, nbd.lock);
 }

@@ -444,43 +444,50 @@ static void without_a_service_manager_nothing_is_wrong(void **state)
 
 static void a_geometry_goes_from_child_to_parent(void **state)
 {
-    const struct nbd_geometry sent = {.bytes = UINT64_C(3) << 40,
-                                      .block_bytes = 4096,
-                                      .max_bytes = 1048576,
-                                      .trim_blocks = UINT32_MAX,
-                                      .flags = 0xd};
-    struct nbd_geometry got;
+    const struct outlet_nbd_disk sent = {.geometry = {.bytes = UINT64_C(3) << 40,
+                                                      .block_bytes = 4096,
+                                                      .max_bytes = 1048576,
+                                                      .trim_blocks = UINT32_MAX,
+                                                      .flags = 0xd},
+                                         .id = "0123456789abcdef"};
+    struct outlet_nbd_disk got;
     char text[PRIVSEP_TEXT_BYTES];
     (void)state;
     memset(&got, 0xa5, sizeof got);
     outlet_nbd_print(&sent, text);
     assert_true(outlet_nbd_parse(text, &got));
-    assert_int_equal(got.bytes, sent.bytes);
-    assert_int_equal(got.block_bytes, sent.block_bytes);
-    assert_int_equal(got.max_bytes, sent.max_bytes);
-    assert_int_equal(got.trim_blocks, sent.trim_blocks);
-    assert_int_equal(got.flags, sent.flags);
+    assert_int_equal(got.geometry.bytes, sent.geometry.bytes);
+    assert_int_equal(got.geometry.block_bytes, sent.geometry.block_bytes);
+    assert_int_equal(got.geometry.max_bytes, sent.geometry.max_bytes);
+    assert_int_equal(got.geometry.trim_blocks, sent.geometry.trim_blocks);
+    assert_int_equal(got.geometry.flags, sent.geometry.flags);
+    assert_string_equal(got.id, sent.id);
 }
 
 static void a_geometry_that_is_none_is_refused(void **state)
 {
     static const char *const wrong[] = {
         "",
-        "512 512 4096 0",
+        "512 512 4096 0 0123456789abcdef",
+        "512 512 4096 0 1 1 0123456789abcdef",
+        " 512 512 4096 0 1 0123456789abcdef",
+        "512 512 4096 0 65536 0123456789abcdef",
+        "0 512 4096 0 1 0123456789abcdef",
+        "513 512 4096 0 1 0123456789abcdef",
+        "-512 512 4096 0 1 0123456789abcdef",
+        "512 0 4096 0 1 0123456789abcdef",
+        "768 768 7680 0 1 0123456789abcdef",
+        "8192 8192 8192 0 1 0123456789abcdef",
+        "512 512 512 0 1 0123456789abcdef",
+        "18446744073709551104 512 4096 0 1 0123456789abcdef",
+        "512 512 4096 0 1",
         "512 512 4096 0 1 ",
-        "512 512 4096 0 1 1",
-        " 512 512 4096 0 1",
-        "512 512 4096 0 65536",
-        "0 512 4096 0 1",
-        "513 512 4096 0 1",
-        "-512 512 4096 0 1",
-        "512 0 4096 0 1",
-        "768 768 7680 0 1",
-        "8192 8192 8192 0 1",
-        "512 512 512 0 1",
-        "18446744073709551104 512 4096 0 1",
+        "512 512 4096 0 1 0123456789abcde",
+        "512 512 4096 0 1 0123456789abcdef0",
+        "512 512 4096 0 1 0123456789ABCDEF",
+        "512 512 4096 0 1 ../../../../etc/",
     };
-    struct nbd_geometry got;
+    struct outlet_nbd_disk got;
     (void)state;
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (outlet_nbd_parse(wrong[i], &got))

@@ -13,6 +13,7 @@ target_start
 truncate -s 64M "$work/disk.img"
 printf 'label: dos\n,8M,c\n,,L\n' | sfdisk -q "$work/disk.img"
 tgtd_target disk 64M
+tgtd_target other 64M
 
 device() { pi run "lunstick status --json ${1:-disk-1}" | jq -r .device; }
 child() { pi run "lunstick status --json disk-1" | jq .pid; }
@@ -96,6 +97,10 @@ daemon_killed() {
     writer_starts
     pi run "kill -9 $(parent "$old")"
     pi run -t 10 'while pidof lunstickd; do sleep 0.1; done; sleep 2; pidof records'
+    # neither another disk of the same name nor a target that is away costs it anything
+    fails 'belongs to lunstick/disk-1/' "lunstick map --name disk-1 $(url other)"
+    pi run "timeout 3 lunstickd --front nbd --name disk-1 iscsi://$PORTAL:1/iqn.2026-01.test:disk/1 || true"
+    pi run 'pidof records'
     same device "$(cat "$work/device")" "$(pi run -t 40 "lunstick map $(url disk)")"
     writer_goes_on
 }
