@@ -79,7 +79,8 @@ static char *log_path(char path[CONFIG_PATH_BYTES], const char *name)
     return path;
 }
 
-/* The kernel's module, without devices of its own beforehand. Where it cannot be
+/* The kernel's module, without devices of its own beforehand, by the program that
+ * the kernel itself calls: no PATH decides what root runs. Where it cannot be
  * loaded the daemon says what is missing. */
 static void load_module(void)
 {
@@ -87,7 +88,7 @@ static void load_module(void)
         return;
     pid_t pid = fork();
     if (pid == 0) {
-        execlp("modprobe", "modprobe", "-q", "nbd", "nbds_max=0", (char *)NULL);
+        execl("/sbin/modprobe", "modprobe", "-q", "nbd", "nbds_max=0", (char *)NULL);
         _exit(CLI_TRANSIENT);
     }
     if (pid > 0)

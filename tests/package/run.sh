@@ -123,8 +123,8 @@ program() {
 # No path of the machine that it was built on.
 no_build_paths() {
     local found
-    found=$(grep -rlaP "(?<![\w.-])(\Q$top\E|\Q$build\E|/usr/local)/" "$root" "$work/control" || true)
-    equal "files with a path of the build" '' "$found"
+    found=$(grep -raoP "(?<![\w.-])(\Q$top\E|\Q$build\E|/usr/local)/[\w.\/-]*" "$root" "$work/control" || true)
+    equal "paths of the build, with their files" '' "${found//"$root"/}"
 }
 
 # Who is not root is told that, once the file was found right.
