@@ -34,6 +34,7 @@ static const struct verb verbs[] = {
      "map [--name NAME] [--ro] [--secret-file FILE] [--header-digest] [--take-over] URL",
      "the disk as a block device of this machine; prints its name"},
     {"unmap", cli_unmap, "unmap [--force] NAME|/dev/nbdN", "take the block device away again"},
+    {"boot", cli_boot, "boot WHAT ...", "for the scripts of the initramfs"},
     {"cleanup", cli_cleanup, "cleanup [NAME]", "remove what a killed daemon left behind"},
 };
 

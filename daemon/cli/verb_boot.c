@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lunstick boot: what the scripts of the initramfs (boot/initramfs) ask. Not for
+ * people: its answers are assignments for a shell (boot/plan.h).
+ */
+#include "boot/plan.h"
+#include "boot/root_path.h"
+#include "bridge/nearest.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULTS_FILE "/etc/lunstick/defaults"
+
+/* The first line of a file, blanks in place of other line ends. A file that is
+ * not there is empty if it may be. */
+static bool read_words(const char *program, const char *path, bool may_be_missing,
+                       char text[CMDLINE_BYTES])
+{
+    FILE *file = fopen(path, "re");
+    size_t got = 0;
+
+    text[0] = '\0';
+    if (!file && may_be_missing && errno == ENOENT)
+        return true;
+    if (file) {
+        got = fread(text, 1, CMDLINE_BYTES, file);
+        if (ferror(file))
+            got = 0;
+        fclose(file);
+    }
+    if (!file || got == CMDLINE_BYTES) {
+        cli_fail(program, CLI_WRONG, "%s: %s", path,
+                 file ? "longer than a kernel command line" : strerror(errno));
+        return false;
+    }
+    text[got] = '\0';
+    for (char *c = text; *c; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    return true;
+}
+
+static int tell_problems(const char *where, const struct cmdline_problems *problems)
+{
+    for (unsigned i = 0; i < problems->count; i++)
+        fprintf(stderr, "%s: %s\n", where, problems->lines[i]);
+    if (problems->more)
+        fprintf(stderr, "%s: and %u more faults\n", where, problems->more);
+    return problems->count ? CLI_WRONG : CLI_OK;
+}
+
+/* The words of the kernel command line over the builder's. What is wrong is told,
+ * and the rest is read all the same. */
+static bool read_plan(const char *program, const char *words_file, const char *defaults_file,
+                      struct cmdline *defaults, struct cmdline *cmdline, int *status)
+{
+    char text[CMDLINE_BYTES];
+    struct cmdline nothing;
+    struct cmdline_problems problems;
+
+    cmdline_init(&nothing);
+    if (!read_words(program, defaults_file ? defaults_file : DEFAULTS_FILE, !defaults_file, text))
+        return false;
+    cmdline_parse(text, &nothing, defaults, &problems);
+    *status = tell_problems("the builder's words", &problems);
+    if (!read_words(program, words_file ? words_file : "/proc/cmdline", false, text))
+        return false;
+    cmdline_parse(text, defaults, cmdline, &problems);
+    if (tell_problems("the kernel command line", &problems) != CLI_OK)
+        *status = CLI_WRONG;
+    return true;
+}
+
+static int boot_words(int argc, char **argv)
+{
+    const char *words = NULL, *defaults_file = NULL, *root_path = NULL, *tftp = NULL, *name;
+    const struct cli_flag flags[] = {
+        {.name = "cmdline", .value = &words},
+        {.name = "defaults", .value = &defaults_file},
+        {.name = "root-path", .value = &root_path},
+        {.name = "tftp", .value = &tftp},
+        {.name = NULL},
+    };
+    struct cmdline defaults, cmdline;
+    struct address address;
+    char why[ADDRESS_WHY_BYTES];
+    int status;
+
+    if (!cli_args(argc, argv, flags, &name, NULL) ||
+        !read_plan(argv[0], words, defaults_file, &defaults, &cmdline, &status))
+        return CLI_WRONG;
+    /* what a server gives to others is not ours to complain about */
+    if (root_path && strncmp(root_path, "iscsi:", 6) != 0)
+        root_path = NULL;
+    if (root_path && !root_path_parse(root_path, &address, why)) {
+        fprintf(stderr, "DHCP's root path: %s\n", why);
+        root_path = NULL;
+    }
+    plan_print(stdout, &cmdline, &defaults, root_path ? &address : NULL, tftp);
+    return status;
+}
+
+struct subverb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct subverb subverbs[] = {
+    {"words", boot_words},
+};
+
+#define SUBVERBS_COUNT (sizeof(subverbs) / sizeof(subverbs[0]))
+
+int cli_boot(int argc, char **argv)
+{
+    const char *names[SUBVERBS_COUNT + 1] = {NULL};
+
+    for (unsigned i = 0; i < SUBVERBS_COUNT; i++) {
+        names[i] = subverbs[i].name;
+        if (argc > 1 && !strcmp(argv[1], names[i])) {
+            argv[1] = argv[0];
+            return subverbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    const char *nearest = argc > 1 ? nearest_word(argv[1], names) : NULL;
+    return cli_fail(argv[0], CLI_WRONG, "unknown question; did you mean %s?",
+                    nearest ? nearest : names[0]);
+}
