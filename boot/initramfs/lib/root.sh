@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh
+# pivot_root: the LUN's root becomes this machine's root.
+
+# The partition that lunstick.root= names; else the image's own root=, from the
+# kernel command line or from the cmdline.txt on its boot partition; else the
+# first Linux partition. Sets $root.
+find_root() {
+    if [ -n "$root_by" ]; then
+        root=$(find_volume "$root_by" "$root_value") ||
+            fail "lunstick.root=: no partition with $root_by $root_value; the disk has $(volumes_told)"
+        return
+    fi
+    [ -n "$image_root_by" ] || image_words
+    case $image_root_by in
+    '' | other) ;;
+    *)
+        root=$(find_volume "$image_root_by" "$image_root_value") && return
+        say "root=: no partition with $image_root_by $image_root_value; the first Linux partition is taken"
+        ;;
+    esac
+    root=$(find_volume linux '') ||
+        fail "no Linux partition on the disk; it has $(volumes_told); lunstick.root= names one"
+}
+
+# root= and its options from the image's own command line
+image_words() {
+    boot=$(find_volume fat '') && mount -t vfat -o ro "/dev/$boot" /image 2>/dev/null || return
+    for name in cmdline.txt current/cmdline.txt; do
+        [ -r /image/$name ] || continue
+        lunstick boot words --cmdline /image/$name --defaults /dev/null 2>/dev/null |
+            grep -E '^(image_root_|root_type|root_flags)' >/run/lunstick/image_words
+        # shellcheck disable=SC1091
+        . /run/lunstick/image_words
+        break
+    done
+    umount /image
+}
+
+# The file that a path in the new root stands for, links followed there.
+inside() {
+    path=$1 hops=0
+    while [ -L "/sysroot$path" ] && [ $((hops += 1)) -lt 16 ]; do
+        link_to=$(readlink "/sysroot$path")
+        case $link_to in
+        /*) path=$link_to ;;
+        *) path=${path%/*}/$link_to ;;
+        esac
+    done
+    echo "/sysroot$path"
+}
+
+# The image may be for another processor: byte 18 of an ELF file is its machine.
+runs_here() {
+    ours=$(hexdump -n 2 -s 18 -e '1/2 "%d"' /bin/busybox)
+    theirs=$(hexdump -n 2 -s 18 -e '1/2 "%d"' "$1" 2>/dev/null)
+    [ "$(head -c 4 "$1" | tail -c 3)" = ELF ] || return 0
+    # a 64-bit Arm kernel also runs 32-bit programs
+    [ "$theirs" = "$ours" ] || [ "$ours $theirs" = "183 40" ]
+}
+
+find_init() {
+    for program in ${init:+"$init"} /sbin/init /etc/init /bin/init /bin/sh; do
+        # a link within a linked directory: /sbin is often a link itself
+        file=$(chroot_path "$program")
+        [ ! -x "$file" ] || { init_found=$program; break; }
+        [ "$program" != "$init" ] || { fail "init=$init: the image has no such program"; return; }
+        file=''
+    done
+    [ -n "$file" ] || { fail "no init on /dev/$root: is it the root of a system? lunstick.root= names another"; return; }
+    runs_here "$file" || fail "$init_found on /dev/$root is not for this machine's processor ($(uname -m))"
+}
+
+# Each directory of the path may be a link.
+chroot_path() {
+    rest=${1#/} walked=''
+    while [ -n "$rest" ]; do
+        walked=$(inside "$walked/${rest%%/*}")
+        walked=${walked#/sysroot}
+        case $rest in
+        */*) rest=${rest#*/} ;;
+        *) rest='' ;;
+        esac
+    done
+    echo "/sysroot$walked"
+}
+
+mount_root() {
+    if [ "$overlay" != tmpfs ]; then
+        mount_volume "$root" /sysroot "${access:-ro}${root_flags:+,$root_flags}"
+        return
+    fi
+    mount_volume "$root" /lower "ro${root_flags:+,$root_flags}" || return
+    mount -t tmpfs -o mode=755 upper /upper
+    mkdir -p /upper/data /upper/work
+    modprobe -q overlay
+    mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work lunstick /sysroot 2>/dev/null ||
+        { fail "this kernel has no overlay file system (lunstick.overlay=tmpfs)"; return; }
+    own_fstab
+}
+
+# The image's file systems are read-only, and root is mounted already.
+own_fstab() {
+    [ -r /sysroot/etc/fstab ] || return 0
+    awk '/^[ \t]*(#|$)/ { print; next }
+        $2 == "/" || $3 == "swap" { print "# " $0; next }
+        $1 ~ /^(UUID|PARTUUID|LABEL|PARTLABEL)=|^\/dev\// { print $1, $2, $3, $4 ",ro,nofail", 0, 0; next }
+        { print }' /sysroot/etc/fstab >/run/lunstick/fstab && cat /run/lunstick/fstab >/sysroot/etc/fstab
+}
+
+pivot_root_mode() {
+    if [ "$overlay" = tmpfs ]; then map_disk --ro; else map_disk; fi || return
+    find_root && mount_root && find_init || return
+    [ -d /sysroot/run ] && [ -d /sysroot/proc ] && [ -d /sysroot/dev ] && [ -d /sysroot/sys ] ||
+        { fail "/dev/$root has no /dev, /proc, /run or /sys: is it the root of a system?"; return; }
+    echo "$on_failure" >/run/lunstick/on-failure
+    guard_network
+    say "/dev/$root is root; $init_found"
+    change_root
+}
+
+# Every process whose root was the old one finds itself in the new one, and the
+# old one is where systemd looks for its way back: /run/initramfs/shutdown.
+change_root() {
+    renew=''
+    [ -e $lease/ip ] && renew=$(kept ip)
+    rm -f /run/initramfs
+    mkdir /run/initramfs
+    for dir in dev proc sys run; do mount --move /$dir /sysroot/$dir; done
+    cd /sysroot || exit
+    pivot_root . run/initramfs
+    cd / || exit
+    [ -z "$renew" ] ||
+        /run/initramfs/bin/busybox udhcpc -i "$net" -r "$renew" -b -S \
+            -s /run/initramfs/lib/lunstick/lease >/dev/null 2>&1 &
+    export PATH=/sbin:/usr/sbin:/bin:/usr/bin
+    # shellcheck disable=SC2086,SC2093
+    exec "$init_found" $init_args <dev/console >dev/console 2>&1
+}
