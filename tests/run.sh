@@ -109,6 +109,12 @@ target_tests() {
     return "$status"
 }
 
+# The initramfs: its scripts, and its builder.
+boot_tests() {
+    local script
+    for script in tests/boot/*.sh; do "$script"; done
+}
+
 packages() {
     local preset
     for preset in release musl-arm64; do
@@ -150,6 +156,7 @@ all)
     group mutation 40 tests/mutation/run.sh
     group fuzz 90 fuzzers
     group target 300 target_tests
+    group boot 60 boot_tests
     group package 30 packages
     group vm 800 tests/vm/run.sh
     ;;

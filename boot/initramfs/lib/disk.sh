@@ -51,8 +51,10 @@ bytes() {
     offset=$1 length=$2
     shift 2
     for format; do set -- "$@" -e "$format"; shift; done
-    hexdump -v -s "$offset" -n "$length" "$@" "/dev/$disk"
+    hexdump -v -s "$offset" -n "$length" "$@" "$device"
 }
+
+block_bytes() { cat "/sys/block/$disk/queue/logical_block_size"; }
 
 # The PARTUUID of a partition's number: of MBR disk signature and number, of GPT
 # (UEFI 2.10, 5.3) the entry's own, whose first three fields are little-endian.
@@ -61,7 +63,7 @@ partuuid() {
         printf '%s-%02x\n' "$(bytes 440 4 '1/4 "%08x"')" "$1"
         return
     fi
-    block=$(cat "/sys/block/$disk/queue/logical_block_size")
+    block=$(block_bytes)
     [ "$(bytes "$block" 8 '8/1 "%02x"')" = 4546492050415254 ] || return
     table=$(bytes $((block + 72)) 8 '1/8 "%d"')
     size=$(bytes $((block + 84)) 4 '1/4 "%d"')
