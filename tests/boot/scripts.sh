@@ -21,17 +21,21 @@ in_sh() {
         $1"
 }
 
-# The kernel's own way of writing it is util-linux's.
+# partuuids_are LABEL BLOCK_BYTES FDISK_LETTERS: label, and what each partition needs
+# behind "new"
 partuuids_are() {
-    local label=$1 block=$2 number want
+    local block=$2 number want
     rm -f "$work/disk"
     truncate -s 64M "$work/disk"
-    printf 'label: %s\n%s' "$label" "$3" | sfdisk -q --sector-size "$block" "$work/disk"
+    # shellcheck disable=SC2086
+    { echo "$1"; for number in 1 2 3; do printf '%s\n' n ${3:-} $number '' +8M; done; echo w; } |
+        fdisk -b "$block" -w always "$work/disk" >/dev/null || return
     for number in 1 2 3; do
-        want=$(sfdisk --sector-size "$block" --part-uuid "$work/disk" "$number" 2>/dev/null ||
-               sfdisk --sector-size "$block" --dump "$work/disk" | sed -n "s/^label-id: 0x\(.*\)/\1-0$number/p")
-        [ -n "$want" ] || return
-        [ "${want,,}" = "$(in_sh "block_bytes() { echo $block; }; partuuid $number | lower_case")" ] ||
+        case $1 in
+        g) want=$(fdisk -b "$block" -lo Device,UUID "$work/disk" | sed -n "s/^${work//\//\\/}\/disk$number *//p") ;;
+        o) want=$(fdisk -b "$block" -l "$work/disk" | sed -n "s/^Disk identifier: 0x\(.*\)/\1-0$number/p") ;;
+        esac
+        [ -n "$want" ] && [ "${want,,}" = "$(in_sh "block_bytes() { echo $block; }; partuuid $number")" ] ||
             { echo "partition $number should be $want"; return 1; }
     done
 }
@@ -42,8 +46,7 @@ no_table_has_none() {
     [ -z "$(in_sh 'block_bytes() { echo 512; }; partuuid 1' || true)" ]
 }
 
-three=$',8M\n,8M\n,\n'
-check "boot scripts: PARTUUID of an MBR" partuuids_are dos 512 "$three"
-check "boot scripts: PARTUUID of a GPT" partuuids_are gpt 512 "$three"
-check "boot scripts: PARTUUID of a GPT, 4096-byte blocks" partuuids_are gpt 4096 "$three"
+check "boot scripts: PARTUUID of an MBR" partuuids_are o 512 p
+check "boot scripts: PARTUUID of a GPT" partuuids_are g 512
+check "boot scripts: PARTUUID of a GPT, 4096-byte blocks" partuuids_are g 4096
 check "boot scripts: no partition table, no PARTUUID" no_table_has_none

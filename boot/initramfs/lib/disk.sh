@@ -46,13 +46,8 @@ volume_has() { blkid "/dev/$1" | sed -n "s/.*[: ]$2=\"\([^\"]*\)\".*/\1/p"; }
 
 lower_case() { tr 'A-Z' 'a-z'; }
 
-# bytes OFFSET LENGTH FORMAT...: of the disk, as hexdump prints them
-bytes() {
-    offset=$1 length=$2
-    shift 2
-    for format; do set -- "$@" -e "$format"; shift; done
-    hexdump -v -s "$offset" -n "$length" "$@" "$device"
-}
+# bytes OFFSET LENGTH FORMAT: of the disk, as hexdump prints them
+bytes() { hexdump -v -s "$1" -n "$2" -e "$3" "$device"; }
 
 block_bytes() { cat "/sys/block/$disk/queue/logical_block_size"; }
 
@@ -68,7 +63,7 @@ partuuid() {
     table=$(bytes $((block + 72)) 8 '1/8 "%d"')
     size=$(bytes $((block + 84)) 4 '1/4 "%d"')
     bytes $((table * block + ($1 - 1) * size + 16)) 16 \
-        '1/4 "%08x-" 2/2 "%04x-"' '2/1 "%02x" "-"' '6/1 "%02x"'
+        '1/4 "%08x-" 2/2 "%04x-" 2/1 "%02x" "-" 6/1 "%02x"'
     echo
 }
 
