@@ -25,16 +25,30 @@ find_root() {
 
 # root= and its options from the image's own command line
 image_words() {
-    boot=$(find_volume fat '') && mount -t vfat -o ro "/dev/$boot" /image 2>/dev/null || return
+    mount_boot || return
     for name in cmdline.txt current/cmdline.txt; do
-        [ -r /image/$name ] || continue
-        lunstick boot words --cmdline /image/$name --defaults /dev/null 2>/dev/null |
+        [ -r /image/boot/$name ] || continue
+        lunstick boot words --cmdline /image/boot/$name --defaults /dev/null 2>/dev/null |
             grep -E '^(image_root_|root_type|root_flags)' >/run/lunstick/image_words
         # shellcheck disable=SC1091
         . /run/lunstick/image_words
         break
     done
-    umount /image
+    umount /image/boot
+}
+
+# The image's boot partition, of which nothing is needed but to be read.
+mount_boot() {
+    boot=$(find_volume fat '') && mkdir -p /image/boot &&
+        mount -t vfat -o ro "/dev/$boot" /image/boot 2>/dev/null
+}
+
+# What kexec looks for its kernel on: /image/root, and /image/boot if there is one.
+mount_image() {
+    map_disk --ro && find_root || return
+    mkdir -p /image/root
+    mount_volume "$root" /image/root "ro${root_flags:+,$root_flags}" || return
+    mount_boot || boot=''
 }
 
 # The file that a path in the new root stands for, links followed there.
