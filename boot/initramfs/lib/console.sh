@@ -24,8 +24,8 @@ wait_for() {
     what=$1
     shift
     until "$@"; do
-        ! attempt_is_over || { fail "$what for $timeout s (lunstick.timeout=)"; return; }
-        sleep 0.2
+        ! attempt_is_over || { fail "$what (waited $timeout s)"; return; }
+        usleep 200000
     done
 }
 

@@ -96,9 +96,10 @@ find_volume() {
 
 volumes_told() {
     for volume in $(volumes); do
-        printf '%s (%s%s) ' "${volume#"$disk"}" "$(volume_has "$volume" TYPE)" \
-            "$(volume_has "$volume" LABEL | sed 's/^/, /')"
-    done
+        kind=$(volume_has "$volume" TYPE)
+        label=$(volume_has "$volume" LABEL)
+        echo "$volume (${kind:-unknown}${label:+, $label})"
+    done | xargs
 }
 
 # mount_volume VOLUME DIR OPTIONS: read-only means that its journal is left alone

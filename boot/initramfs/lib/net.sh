@@ -36,7 +36,7 @@ no_link() {
     if [ -n "$iface" ] && [ ! -e "/sys/class/net/$iface" ]; then
         echo "there is no network interface $iface (lunstick.iface=); there is: $(interfaces_all)"
     elif [ -z "$(interfaces)" ]; then
-        echo "no network interface, or no driver for it in this initramfs,"
+        echo "no network interface, or no driver for it in this initramfs"
     else
         echo "no cable, or no link, on $(interfaces | xargs)"
     fi
@@ -89,8 +89,8 @@ have_address() {
 dynamic_address() {
     until have_address; do
         ! attempt_is_over ||
-            { fail "no address from DHCP${1:-} on $net for $timeout s"; return; }
-        dhcp || sleep 0.2
+            { fail "no address from DHCP${1:-} on $net (waited $timeout s)"; return; }
+        dhcp || usleep 200000
     done
 }
 
@@ -98,8 +98,8 @@ network_up() {
     ip link set lo up
     [ "$ip_method" != off ] || { net=${iface:-$(interfaces | head -n 1)}; return 0; }
     until link_up; do
-        ! attempt_is_over || { fail "$(no_link) for $timeout s"; return; }
-        sleep 0.3
+        ! attempt_is_over || { fail "$(no_link) (waited $timeout s)"; return; }
+        usleep 200000
     done
     vlan_up || return
     case $ip_method in
