@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One program, two names: `lunstickd`, the daemon, and `lunstick`, the user's
- * command, which is a link to it. */
+ * command, which is a link to it. Where the machine's own root is on the disk, the
+ * name begins with '@', which systemd leaves alone at shutdown. */
 #include "daemon/cli/cli.h"
 #include "daemon/lunstickd/lunstickd.h"
 
@@ -26,5 +27,6 @@ int main(int argc, char **argv)
     const char *slash = strrchr(name, '/');
     if (slash)
         name = slash + 1;
+    name += *name == '@';
     return strcmp(name, "lunstick") == 0 ? cli_main(argc, argv) : lunstickd_main(argc, argv);
 }

@@ -31,8 +31,10 @@ static const struct verb verbs[] = {
     {"unplug", cli_unplug, "unplug [NAME]", "pull the plug, as the host sees it"},
     {"plug", cli_plug, "plug [NAME]", "plug it in again"},
     {"map", cli_map,
-     "map [--name NAME] [--ro] [--secret-file FILE] [--header-digest] [--take-over] URL",
-     "the disk as a block device of this machine; prints its name"},
+     "map [--name NAME] [--ro] [--secret-file FILE] [--header-digest] [--take-over]\n"
+     "               [--timeout S] [--root] URL",
+     "the disk as a block device of this machine; prints its name. --root: the machine's own\n"
+     "      root will be on it"},
     {"unmap", cli_unmap, "unmap [--force] NAME|/dev/nbdN", "take the block device away again"},
     {"boot", cli_boot, "boot WHAT ...", "for the scripts of the initramfs"},
     {"cleanup", cli_cleanup, "cleanup [NAME]", "remove what a killed daemon left behind"},
@@ -132,10 +134,10 @@ int cli_main(int argc, char **argv)
 
 static bool unknown_option(const char *program, const char *word, const struct cli_flag *flags)
 {
-    const char *names[8] = {NULL};
+    const char *names[16] = {NULL};
     const char *nearest;
 
-    for (unsigned n = 0; n < 7 && flags[n].name; n++)
+    for (unsigned n = 0; n < 15 && flags[n].name; n++)
         names[n] = flags[n].name;
     nearest = nearest_word(word + strspn(word, "-"), names);
     if (nearest)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lunstick map, unmap: the disk as a block device of this machine. map starts a
- * daemon with front = "nbd" and waits until its device is there; unmap looks
- * whether somebody uses the device, writes back what the kernel still has for it,
- * and asks the daemon to end.
+ * daemon with front = "nbd" and waits until its device is there; with --root one that
+ * the machine's own root can be on (supervisor.h), whose log is the kernel's and whose
+ * words come through a pipe until the device is there. unmap looks whether somebody uses the
+ * device, writes back what the kernel still has for it, and asks the daemon to end.
  */
 #include "daemon/lunstickd/control.h"
 #include "verbs.h"
@@ -11,6 +12,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +22,29 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAP_SECONDS    30
-#define UNMAP_SECONDS  10
-#define ANSWER_SECONDS 5
-#define DEVICE_BYTES   32
-#define ARGS_MAX       16
+#define MAP_SECONDS     30
+#define MAP_SECONDS_MAX 86400
+#define STOP_SECONDS    5
+#define UNMAP_SECONDS   10
+#define ANSWER_SECONDS  5
+#define DEVICE_BYTES    32
+#define ARGS_MAX        16
 
 struct wishes {
-    const char *name, *secret_file;
-    bool read_only, header_digest, take_over;
+    const char *name, *secret_file, *timeout;
+    bool root, read_only, header_digest, take_over;
     const char *url;
+};
+
+/* A daemon that was started, and whose device is waited for. */
+struct start {
+    const struct wishes *wishes;
+    const char *program;
+    unsigned seconds;
+    pid_t pid;
+    int words;      /* the pipe from a daemon for root; -1: it has a file */
+    char said[512]; /* its last line there */
+    size_t said_bytes;
 };
 
 /* Letters and digits of the target's name behind its last colon, and the LUN. */
@@ -95,13 +110,28 @@ static void load_module(void)
         (void)waitpid(pid, NULL, 0);
 }
 
-static _Noreturn void become_daemon(const struct wishes *w)
+/* Its words go into the pipe, or into a file of its own. */
+static bool put_words(const struct wishes *w, int pipe_fd)
+{
+    char path[CONFIG_PATH_BYTES];
+    int fd = w->root
+                 ? pipe_fd
+                 : open(log_path(path, w->name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    return fd >= 0 && null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(fd, STDOUT_FILENO) >= 0 &&
+           dup2(fd, STDERR_FILENO) >= 0;
+}
+
+static _Noreturn void become_daemon(const struct wishes *w, int pipe_fd)
 {
     const char *args[ARGS_MAX] = {"lunstickd", "--front", "nbd", "--name", w->name};
-    char path[CONFIG_PATH_BYTES];
     unsigned n = 5;
-    int log = open(log_path(path, w->name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
+    if (w->root) {
+        args[0] = "@lunstickd";
+        args[n++] = "--root";
+    }
     if (w->secret_file) {
         args[n++] = "--secret-file";
         args[n++] = w->secret_file;
@@ -114,58 +144,135 @@ static _Noreturn void become_daemon(const struct wishes *w)
         args[n++] = "--take-over";
     args[n++] = w->url;
     args[n] = NULL;
-    if (log < 0 || setsid() < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
-        _exit(CLI_TRANSIENT);
-    (void)close(STDIN_FILENO);
-    execv("/proc/self/exe", (char *const *)args);
+    if (setsid() >= 0 && put_words(w, pipe_fd))
+        execv("/proc/self/exe", (char *const *)args);
     _exit(CLI_TRANSIENT);
 }
 
+static bool start_daemon(struct start *s)
+{
+    int ends[2] = {-1, -1};
+
+    s->words = -1;
+    s->said_bytes = 0;
+    if (s->wishes->root && pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    s->pid = fork();
+    if (s->pid == 0)
+        become_daemon(s->wishes, ends[1]);
+    int error = errno;
+    if (ends[1] >= 0)
+        close(ends[1]);
+    s->words = ends[0];
+    errno = error;
+    return s->pid > 0;
+}
+
+/* Keeps the last line of what comes out of the pipe. */
+static void hear(struct start *s)
+{
+    struct pollfd p = {.fd = s->words, .events = POLLIN};
+    char c;
+
+    while (s->words >= 0 && poll(&p, 1, 0) > 0 && read(s->words, &c, 1) == 1) {
+        if (s->said_bytes && s->said[s->said_bytes - 1] == '\n')
+            s->said_bytes = 0;
+        if (s->said_bytes < sizeof(s->said) - 1)
+            s->said[s->said_bytes++] = c;
+    }
+}
+
+static void keep_text(const char *line, char *text, size_t size)
+{
+    if (!strncmp(line, "lunstickd: ", 11))
+        line += 11;
+    if (!strncmp(line, "error: ", 7))
+        line += 7;
+    snprintf(text, size, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
 /* What the daemon said last. */
-static void last_words(const char *name, char *line, size_t size)
+static void last_words(struct start *s, char *text, size_t size)
 {
     char path[CONFIG_PATH_BYTES], next[512];
-    FILE *log = fopen(log_path(path, name), "re");
+    FILE *log = s->words < 0 ? fopen(log_path(path, s->wishes->name), "re") : NULL;
 
-    snprintf(line, size, "it said nothing");
-    while (log && fgets(next, sizeof(next), log)) {
-        next[strcspn(next, "\n")] = 0;
-        const char *text = strncmp(next, "lunstickd: ", 11) ? next : next + 11;
-        snprintf(line, size, "%s", strncmp(text, "error: ", 7) ? text : text + 7);
-    }
+    hear(s);
+    s->said[s->said_bytes] = 0;
+    keep_text(s->said_bytes ? s->said : "it said nothing", text, size);
+    while (log && fgets(next, sizeof(next), log))
+        keep_text(next, text, size);
     if (log)
         fclose(log);
 }
 
-/* Until its device is there, or it ended, or the time is over. */
-static int wait_for_device(const char *program, const char *name, pid_t pid)
+static int show(const char *device)
 {
-    char device[DEVICE_BYTES], text[512] = "the daemon does not answer", path[CONFIG_PATH_BYTES];
-    int status;
+    puts(device);
+    return CLI_OK;
+}
 
-    for (unsigned ms = 0; ms < MAP_SECONDS * 1000; ms += 50) {
-        if (waitpid(pid, &status, WNOHANG) == pid) {
-            last_words(name, text, sizeof(text));
-            return cli_fail(program, WIFEXITED(status) ? WEXITSTATUS(status) : CLI_TRANSIENT, "%s",
-                            text);
-        }
-        if (device_of(name, device, text, sizeof(text)) == 1) {
-            puts(device);
-            return CLI_OK;
-        }
+static int say_end(struct start *s, int status)
+{
+    char text[512];
+
+    last_words(s, text, sizeof(text));
+    return cli_fail(s->program,
+                    WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : CLI_TRANSIENT,
+                    "%s", text);
+}
+
+/* The time is over, unless the device has come just now: then no signal ends the one
+ * for root. */
+static int give_up(struct start *s, const char *why)
+{
+    char device[DEVICE_BYTES], path[CONFIG_PATH_BYTES];
+
+    (void)kill(s->pid, SIGTERM);
+    for (unsigned ms = 0; ms < STOP_SECONDS * 1000 && waitpid(s->pid, NULL, WNOHANG) == 0;
+         ms += 50) {
+        if (s->wishes->root && device_of(s->wishes->name, device, NULL, 0) == 1)
+            return show(device);
         pause_ms(50);
     }
-    (void)kill(pid, SIGTERM);
-    (void)waitpid(pid, NULL, 0);
-    return cli_fail(program, CLI_TRANSIENT, "no disk within %d s: %s (see %s)", MAP_SECONDS, text,
-                    log_path(path, name));
+    return cli_fail(s->program, CLI_TRANSIENT, "no disk within %u s: %s (see %s)", s->seconds, why,
+                    s->words < 0 ? log_path(path, s->wishes->name) : "dmesg");
+}
+
+/* Until its device is there, or it ended, or the time is over. */
+static int wait_for_device(struct start *s)
+{
+    char device[DEVICE_BYTES], text[512] = "the daemon does not answer";
+    int status;
+
+    for (unsigned ms = 0; ms < s->seconds * 1000; ms += 50) {
+        if (waitpid(s->pid, &status, WNOHANG) == s->pid)
+            return say_end(s, status);
+        if (device_of(s->wishes->name, device, text, sizeof(text)) == 1)
+            return show(device);
+        hear(s);
+        pause_ms(50);
+    }
+    return give_up(s, text);
+}
+
+static bool seconds_of(const char *text, unsigned *seconds)
+{
+    char *end = NULL;
+    long number = text ? strtol(text, &end, 10) : MAP_SECONDS;
+
+    *seconds = (unsigned)number;
+    return !text || (end != text && !*end && number > 0 && number <= MAP_SECONDS_MAX);
 }
 
 int cli_map(int argc, char **argv)
 {
     struct wishes w = {.name = NULL};
+    struct start start = {.wishes = &w, .program = argv[0]};
     const struct cli_flag flags[] = {
         {.name = "name", .value = &w.name},
+        {.name = "root", .set = &w.root},
+        {.name = "timeout", .value = &w.timeout},
         {.name = "ro", .set = &w.read_only},
         {.name = "secret-file", .value = &w.secret_file},
         {.name = "header-digest", .set = &w.header_digest},
@@ -189,6 +296,9 @@ int cli_map(int argc, char **argv)
     if (!config_name_valid(w.name))
         return cli_fail(argv[0], CLI_WRONG, "--name %s: allowed: 1 to 32 of a-z, 0-9 and -",
                         w.name);
+    if (!seconds_of(w.timeout, &start.seconds))
+        return cli_fail(argv[0], CLI_WRONG, "--timeout %s: allowed: 1 to %d seconds", w.timeout,
+                        MAP_SECONDS_MAX);
     if (geteuid() != 0)
         return cli_fail(argv[0], CLI_WRONG, "only root makes block devices; run it with sudo");
     if (device_of(w.name, device, NULL, 0) == 1)
@@ -197,12 +307,9 @@ int cli_map(int argc, char **argv)
     if (mkdir(CONFIG_RUN_DIR, 0755) < 0 && errno != EEXIST)
         return cli_fail(argv[0], CLI_TRANSIENT, CONFIG_RUN_DIR ": %s", strerror(errno));
     load_module();
-    pid_t pid = fork();
-    if (pid == 0)
-        become_daemon(&w);
-    if (pid < 0)
+    if (!start_daemon(&start))
         return cli_fail(argv[0], CLI_TRANSIENT, "cannot start a process: %s", strerror(errno));
-    return wait_for_device(argv[0], w.name, pid);
+    return wait_for_device(&start);
 }
 
 /* ---- unmap ---- */

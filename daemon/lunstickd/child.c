@@ -414,8 +414,8 @@ static void signal_ready(void *ctx, short revents)
     struct child *child = ctx;
     struct signalfd_siginfo info;
     (void)revents;
-    if (read(child->signals.fd, &info, sizeof info) == (ssize_t)sizeof info)
-        stop(child);
+    if (read(child->signals.fd, &info, sizeof info) == (ssize_t)sizeof info && !child->config->root)
+        stop(child); /* else the parent says so */
 }
 
 /* The kernel disconnected its block device: there is nobody to serve. */
@@ -499,7 +499,7 @@ static int give_up_rights(const struct child_start *start)
     int rc = sandbox_limits();
     if (rc < 0)
         return rc;
-    rc = sandbox_enter(start->uid, start->gid, start->root_dir);
+    rc = sandbox_enter(start->uid, start->gid, start->root_dir, start->config->root);
     if (rc < 0)
         return rc;
     rc = sandbox_forget_files();

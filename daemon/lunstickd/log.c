@@ -14,11 +14,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of one line (printk's LOG_LINE_MAX, less what it puts before it), and of a while. */
+#define KERNEL_LINE_BYTES   900
+#define KERNEL_WINDOW_LINES 10
+#define KERNEL_WINDOW_US    6000000
+
 static struct {
     const char *program;
     enum lun_log_level max_level;
-    bool journal, socket;
+    enum log_style style;
+    bool socket;
+    bool copied;   /* stdout gets errors and warnings, too */
     unsigned lost; /* lines, since one was written */
+    uint64_t window_us;
+    unsigned window_lines; /* to the kernel, since then */
 } log_state = {.program = "lunstickd", .max_level = LUN_LOG_INFO};
 
 /* systemd.exec(5): JOURNAL_STREAM is "device:inode" of the stream that was
@@ -56,20 +65,46 @@ void log_init(const char *program, enum lun_log_level max_level)
 {
     log_state.program = program;
     log_state.max_level = max_level;
-    log_state.journal = stderr_is_journal();
+    log_state.style = stderr_is_journal() ? LOG_JOURNAL : LOG_PLAIN;
     unblock_stderr();
 }
 
+/* Each process opens it for itself: the kernel counts the lines of an open file. */
+static int open_kernel_log(void)
+{
+    int fd = open("/dev/kmsg", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = dup2(fd, STDERR_FILENO) < 0 ? -errno : 0;
+    (void)close(fd);
+    return rc;
+}
+
+int log_to_kernel(void)
+{
+    int rc = open_kernel_log();
+    if (rc < 0)
+        return rc;
+    log_state.style = LOG_KERNEL;
+    log_state.socket = false;
+    log_state.copied = true;
+    return 0;
+}
+
 size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const char *text,
-                  const char *program, bool journal)
+                  const char *program, enum log_style style)
 {
     static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
     static const char *const marks[] = {"<3>", "<4>", "<6>", "<7>"};
-    int n = journal ? snprintf(line, LOG_LINE_BYTES - 1, "%s%s", marks[level], text)
-                    : snprintf(line, LOG_LINE_BYTES - 1, "%s: %s%s", program, words[level], text);
+    const char *mark = style == LOG_PLAIN ? "" : marks[level];
+    const char *word = style == LOG_JOURNAL ? "" : words[level];
+    bool named = style != LOG_JOURNAL;
+    size_t most = style == LOG_KERNEL ? KERNEL_LINE_BYTES : LOG_LINE_BYTES - 2;
+    int n = snprintf(line, LOG_LINE_BYTES - 1, "%s%s%s%s%s", mark, named ? program : "",
+                     named ? ": " : "", word, text);
     size_t length = n < 0 ? 0 : (size_t)n;
-    if (length > LOG_LINE_BYTES - 2)
-        length = LOG_LINE_BYTES - 2;
+    if (length > most)
+        length = most;
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
             line[i] = '?';
@@ -78,10 +113,31 @@ size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const cha
     return length;
 }
 
+/* Of more than 10 lines in 5 s (DEFAULT_RATELIMIT_BURST, _INTERVAL) the kernel would
+ * lose the rest, and not tell. */
+static bool kernel_takes_it(void)
+{
+    uint64_t now_us = loop_now_us();
+    if (now_us - log_state.window_us > KERNEL_WINDOW_US) {
+        log_state.window_us = now_us;
+        log_state.window_lines = 0;
+    }
+    return log_state.window_lines++ < KERNEL_WINDOW_LINES;
+}
+
+static void copy_line(enum lun_log_level level, const char *text)
+{
+    char line[LOG_LINE_BYTES];
+    size_t length = log_format(line, level, text, log_state.program, LOG_PLAIN);
+    log_state.copied = write(STDOUT_FILENO, line, length) >= 0;
+}
+
 static bool write_line(enum lun_log_level level, const char *text)
 {
     char line[LOG_LINE_BYTES];
-    size_t length = log_format(line, level, text, log_state.program, log_state.journal);
+    size_t length = log_format(line, level, text, log_state.program, log_state.style);
+    if (log_state.style == LOG_KERNEL && !kernel_takes_it())
+        return false;
     ssize_t n = log_state.socket ? send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL)
                                  : write(STDERR_FILENO, line, length);
     return n >= 0 || errno != EAGAIN;
@@ -91,6 +147,8 @@ static bool write_line(enum lun_log_level level, const char *text)
 static void write_in_order(enum lun_log_level level, const char *text)
 {
     char lost[64];
+    if (log_state.copied && level <= LUN_LOG_WARNING)
+        copy_line(level, text);
     if (log_state.lost) {
         (void)snprintf(lost, sizeof lost, "%u lines of the log were lost", log_state.lost);
         if (write_line(LUN_LOG_WARNING, lost))
@@ -130,6 +188,9 @@ void log_end(void)
 void log_forked(void)
 {
     memset(limit.kinds, 0, sizeof limit.kinds);
+    log_state.lost = log_state.window_lines = 0;
+    if (log_state.style == LOG_KERNEL)
+        (void)open_kernel_log();
 }
 
 void log_printf(enum lun_log_level level, const char *format, ...)

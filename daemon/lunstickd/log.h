@@ -6,6 +6,10 @@
  * that nobody reads holds up nothing: its lines are counted as lost. What comes
  * again and again is said now and then, with its count (log_limit.h); only debug
  * lines are all said.
+ *
+ * Behind the machine's own root the lines go to the kernel's log, which needs no
+ * file and no memory: from there they are on the console, if they are errors, and in
+ * the journal whenever there is one.
  */
 #ifndef LUNSTICK_DAEMON_LOG_H
 #define LUNSTICK_DAEMON_LOG_H
@@ -16,6 +20,9 @@
 
 /* Call before the first line; `program` must outlive the log. */
 void log_init(const char *program, enum lun_log_level max_level);
+/* From now on to the kernel's log; errors and warnings to stdout, too, as long as
+ * somebody reads them there. 0 or -errno: all is as it was. */
+int log_to_kernel(void);
 
 /* Text that came from a peer is harmless: what is not printable becomes '?'. */
 void log_text(enum lun_log_level level, const char *text);
@@ -30,8 +37,10 @@ void log_end(void);
 /* In a new process: what its parent has left out is its parent's to say. */
 void log_forked(void);
 
+enum log_style { LOG_PLAIN, LOG_JOURNAL, LOG_KERNEL };
+
 /* The line as it will be written, with its newline: for tests. Returns its length. */
 size_t log_format(char line[LOG_LINE_BYTES], enum lun_log_level level, const char *text,
-                  const char *program, bool journal);
+                  const char *program, enum log_style style);
 
 #endif

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "options.h"
 #include "parent.h"
+#include "supervisor.h"
 
 #include <stdio.h>
 
@@ -20,5 +21,7 @@ int lunstickd_main(int argc, char **argv)
         break;
     }
     log_init("lunstickd", config.log_level);
-    return config.prepare ? parent_prepare(&config) : parent_main(&config);
+    if (config.root)
+        return supervisor_main(&config);
+    return config.prepare ? parent_prepare(&config) : parent_main(&config, NULL);
 }

@@ -13,6 +13,8 @@ static const char help[] =
     "\n"
     "  --udc NAME          the USB device controller (default: the first that is free)\n"
     "  --front usb|nbd     for a USB host, or for this machine itself as /dev/nbdN (default: usb)\n"
+    "  --root              with --front nbd: this machine's own root will be on the disk; what\n"
+    "                      serves it is started again whatever ends it, and reads no file\n"
     "  --ro                the host may not write\n"
     "  --take-over         take the disk from whoever has it reserved (access = \"exclusive\")\n"
     "  --once              end when the target cannot be had at start, or when the part that\n"
@@ -35,6 +37,7 @@ static const char help[] =
 enum {
     OPT_UDC = 256,
     OPT_FRONT,
+    OPT_ROOT,
     OPT_RO,
     OPT_TAKE_OVER,
     OPT_ONCE,
@@ -52,6 +55,7 @@ enum {
 static const struct option long_options[] = {
     {"udc", required_argument, NULL, OPT_UDC},
     {"front", required_argument, NULL, OPT_FRONT},
+    {"root", no_argument, NULL, OPT_ROOT},
     {"ro", no_argument, NULL, OPT_RO},
     {"take-over", no_argument, NULL, OPT_TAKE_OVER},
     {"once", no_argument, NULL, OPT_ONCE},
@@ -72,7 +76,7 @@ static const struct option long_options[] = {
 /* The command line as it was given; NULL or false: not given. */
 struct given {
     const char *udc, *front, *config, *name, *secret_file, *scheme, *log_level, *url;
-    bool ro, take_over, once, prepare, header_digest;
+    bool root, ro, take_over, once, prepare, header_digest;
 };
 
 /* Where messages go, and whose they are. */
@@ -130,6 +134,9 @@ static void take(struct given *g, int code)
         break;
     case OPT_FRONT:
         g->front = optarg;
+        break;
+    case OPT_ROOT:
+        g->root = true;
         break;
     case OPT_RO:
         g->ro = true;
@@ -259,6 +266,9 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
         return OPTIONS_WRONG;
     if (g->front && !config_front(g->front, &config->front))
         return wrong(err, "--front ", g->front, "allowed: usb, nbd");
+    config->root = g->root;
+    if (g->root && (config->front != CONFIG_FRONT_NBD || config->once))
+        return wrong(err, "--root needs --front nbd", "", "and goes without --once");
     if (g->log_level && !config_log_level(g->log_level, &config->log_level))
         return wrong(err, "--log-level ", g->log_level, "allowed: error, warning, info, debug");
     return put_luns(config, g, err);
@@ -268,7 +278,8 @@ enum options_result options_read(struct daemon_config *config, int argc, char **
                                  FILE *err_stream)
 {
     const char *slash = argc ? strrchr(argv[0], '/') : NULL;
-    const struct said program = {err_stream, slash ? slash + 1 : argc ? argv[0] : "lunstickd"};
+    const char *name = slash ? slash + 1 : argc ? argv[0] : "lunstickd";
+    const struct said program = {err_stream, name + (*name == '@')};
     const struct said *err = &program;
     struct given g = {0};
     char why[CONFIG_WHY_BYTES];

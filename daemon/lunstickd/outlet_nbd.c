@@ -4,23 +4,16 @@
 #include "boot/nbd_device.h"
 #include "gadget/owner.h"
 #include "log.h"
+#include "memory.h"
 #include "rundir.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
-
-#ifndef PR_SET_IO_FLUSHER
-#define PR_SET_IO_FLUSHER 57
-#define PR_GET_IO_FLUSHER 58
-#endif
 
 static struct {
     struct owner owner;
@@ -72,25 +65,7 @@ bool outlet_nbd_parse(const char *text, struct outlet_nbd_disk *disk)
            g->bytes % block == 0 && g->max_bytes >= 4096 && g->max_bytes % block == 0;
 }
 
-/* ---- the process ---- */
-
-/* Memory that the kernel frees by writing to our disk must not be what we wait for. */
-static void prepare_for_little_memory(void)
-{
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "-1000", 5) != 5)
-        log_printf(LUN_LOG_WARNING,
-                   "oom_score_adj: %s: the kernel may kill us when memory is short",
-                   strerror(errno));
-    if (fd >= 0)
-        (void)close(fd);
-    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 || prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) != 1)
-        log_printf(LUN_LOG_WARNING,
-                   "PR_SET_IO_FLUSHER: %s: the disk may stall when memory is short",
-                   strerror(errno));
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-        log_printf(LUN_LOG_WARNING, "memory is not locked: %s", strerror(errno));
-}
+/* ---- what it has ---- */
 
 static void close_end(int *fd)
 {
@@ -164,7 +139,10 @@ static int outlet_create(const struct outlet_config *oc, char why[OUTLET_WHY_BYT
         log_printf(LUN_LOG_INFO, "%s was left by a daemon of this name: taking it over", nbd.name);
     }
     nbd.daemon_name = config->name;
-    prepare_for_little_memory();
+    if (config->root)
+        memory_lock(); /* the rest is the supervisor's */
+    else
+        memory_prepare();
     nbd.settling = (struct loop_watch){.fd = -1, .events = POLLIN, .ready = settled};
     rc = loop_add(oc->loop, &nbd.settling);
     if (rc == 0)

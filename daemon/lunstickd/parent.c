@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -52,6 +53,7 @@ struct parent_lun {
 
 struct parent {
     const struct daemon_config *config;
+    struct parent_kept *kept; /* NULL: no supervisor */
     struct loop loop;
     struct deferred_list deferred; /* stays empty */
     struct loop_watch signals, sock;
@@ -127,12 +129,21 @@ static void send_secrets(struct parent *p, unsigned lun, struct lun_secrets *sec
     explicit_bzero(&msg, sizeof msg);
 }
 
+static bool get_secrets(const struct parent *p, unsigned lun, struct lun_secrets *secrets,
+                        char why[CONFIG_WHY_BYTES])
+{
+    if (!p->kept)
+        return secrets_load(secrets, &p->slots[lun].lun, why);
+    *secrets = p->kept->secrets;
+    return true;
+}
+
 static bool send_all_secrets(struct parent *p)
 {
     for (unsigned i = 0; i < p->config->lun_count; i++) {
         struct lun_secrets secrets;
         char why[CONFIG_WHY_BYTES];
-        if (!secrets_load(&secrets, &p->slots[i].lun, why)) {
+        if (!get_secrets(p, i, &secrets, why)) {
             log_text(LUN_LOG_ERROR, why);
             return false;
         }
@@ -308,6 +319,8 @@ static void bind_gadget(struct parent *p)
         send_front(p);
         p->bound = true;
         p->bound_once = true;
+        if (p->kept)
+            p->kept->shown = true;
         p->bind_fault[0] = 0;
     } else {
         bool news = strcmp(why, p->bind_fault) != 0;
@@ -365,25 +378,8 @@ static void insert_disk(struct parent *p, unsigned lun, const struct privsep_msg
     send_secrets(p, lun, &secrets);
 }
 
-/* What the child wants for one of its LUNs. */
-static void serve_lun(struct parent *p, const struct privsep_msg *msg)
+static void tell_address(struct parent_lun *l, const char *numeric, const char *why)
 {
-    unsigned lun = msg->lun;
-    if (lun >= p->config->lun_count)
-        return;
-    if (msg->type == PRIVSEP_RESOLVE)
-        resolver_ask(&p->luns[lun].resolver, p->slots[lun].lun.address.host, msg->number);
-    else if (msg->type == PRIVSEP_EJECT)
-        p->slots[lun].ejected = true;
-    else if (msg->text[0][0])
-        insert_disk(p, lun, msg);
-    else
-        slot_insert(&p->slots[lun], &p->config->luns[lun], msg->number != 0);
-}
-
-static void name_resolved(void *ctx, const char *numeric, const char *why)
-{
-    struct parent_lun *l = ctx;
     struct privsep_msg msg;
     privsep_init(&msg, PRIVSEP_RESOLVED);
     msg.lun = (uint8_t)l->index;
@@ -392,6 +388,42 @@ static void name_resolved(void *ctx, const char *numeric, const char *why)
     else
         privsep_text(&msg, 1, why);
     send_child(l->parent, &msg);
+}
+
+static void name_resolved(void *ctx, const char *numeric, const char *why)
+{
+    struct parent_lun *l = ctx;
+    struct parent_kept *kept = l->parent->kept;
+    if (kept && numeric)
+        (void)snprintf(kept->portal, sizeof kept->portal, "%s", numeric);
+    tell_address(l, kept && kept->portal[0] ? kept->portal : numeric, why);
+}
+
+/* The files and name servers that a name needs may be on the disk itself: where that
+ * can be, the address that was found last has every other turn, and the first. */
+static void resolve(struct parent *p, unsigned lun, uint32_t attempt)
+{
+    struct parent_lun *l = &p->luns[lun];
+    if (p->kept && p->kept->portal[0] && attempt % 2 == 0)
+        tell_address(l, p->kept->portal, NULL);
+    else
+        resolver_ask(&l->resolver, p->slots[lun].lun.address.host, attempt);
+}
+
+/* What the child wants for one of its LUNs. */
+static void serve_lun(struct parent *p, const struct privsep_msg *msg)
+{
+    unsigned lun = msg->lun;
+    if (lun >= p->config->lun_count)
+        return;
+    if (msg->type == PRIVSEP_RESOLVE)
+        resolve(p, lun, msg->number);
+    else if (msg->type == PRIVSEP_EJECT)
+        p->slots[lun].ejected = true;
+    else if (msg->text[0][0])
+        insert_disk(p, lun, msg);
+    else
+        slot_insert(&p->slots[lun], &p->config->luns[lun], msg->number != 0);
 }
 
 /* The sentence comes from the child: one line of it, or it could speak in the
@@ -501,6 +533,9 @@ static void signal_ready(void *ctx, short revents)
         return;
     if (info.ssi_signo == SIGCHLD)
         reap(p);
+    else if (p->kept && p->kept->shown)
+        log_text(LUN_LOG_WARNING, "signals do not end what the machine's root is on; lunstick "
+                                  "unmap --force does");
     else
         stop(p);
 }
@@ -592,7 +627,10 @@ static int get_outlet(struct parent *p, uid_t uid, gid_t gid)
 
 static void choose_user(struct parent *p)
 {
-    if (!sandbox_user(p->config->user, &p->uid, &p->gid))
+    if (p->kept) {
+        p->uid = p->kept->uid;
+        p->gid = p->kept->gid;
+    } else if (!sandbox_user(p->config->user, &p->uid, &p->gid))
         log_printf(LUN_LOG_INFO, "there is no user %s: serving as user %u", p->config->user,
                    (unsigned)p->uid);
 }
@@ -614,7 +652,7 @@ static int set_up(struct parent *p)
         return 2;
     }
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file holds a secret */
-    if (!check_secrets(config))
+    if (!p->kept && !check_secrets(config))
         return 2;
     int rc = notify_open();
     if (rc < 0)
@@ -642,7 +680,8 @@ static int set_up(struct parent *p)
     rc = root ? rundir_make(config->run_dir, 0, 0) : 0;
     if (rc < 0)
         return fail(config->run_dir, rc);
-    p->control_fd = rundir_listen(config->run_dir, config->user);
+    p->control_fd =
+        rundir_listen(config->run_dir, p->kept ? p->kept->control_gid : rundir_group(config->user));
     if (p->control_fd < 0)
         return fail("control socket", p->control_fd);
     rc = start_child(p);
@@ -652,7 +691,7 @@ static int set_up(struct parent *p)
     return rc < 0 ? fail("capabilities", rc) : 0;
 }
 
-static void tear_down(struct parent *p)
+static void tear_down(struct parent *p, int exit_code)
 {
     if (p->child > 0) {
         kill_child(p);
@@ -664,6 +703,9 @@ static void tear_down(struct parent *p)
             resolver_cancel(&p->luns[i].resolver);
     while (waitpid(-1, NULL, 0) > 0) {
     }
+    /* The device waits for the next one, as if we had been killed. */
+    if (p->kept && p->kept->shown && exit_code != 0)
+        return;
     if (p->outlet_made) {
         rundir_clear(p->config->run_dir);
         p->outlet->destroy(); /* and lets go of the lock */
@@ -720,10 +762,15 @@ int parent_prepare(const struct daemon_config *config)
     return 0;
 }
 
-int parent_main(const struct daemon_config *config)
+int parent_main(const struct daemon_config *config, struct parent_kept *kept)
 {
     struct parent *p = &the_parent;
     begin(p, config);
+    p->kept = kept;
+    if (kept) {
+        (void)madvise(kept, sizeof *kept, MADV_DONTFORK);
+        p->bound_once = kept->shown;
+    }
     p->control_fd = -1;
     p->signals.fd = -1;
     p->bind_at_us = p->restart_at_us = p->kill_at_us = LOOP_NEVER;
@@ -736,7 +783,7 @@ int parent_main(const struct daemon_config *config)
         int rc = loop_run(&p->loop);
         exit_code = rc < 0 ? fail("event loop", rc) : p->exit_code;
     }
-    tear_down(p);
+    tear_down(p, exit_code);
     log_end();
     return exit_code;
 }

@@ -9,16 +9,35 @@
 #define LUNSTICK_DAEMON_PARENT_H
 
 #include "config.h"
+#include "secrets.h"
+
+#include <sys/types.h>
 
 /*
- * Runs until a signal or a fault that ends the daemon. Exit status:
+ * What each parent process leaves to the next one, where a supervisor starts it again
+ * (supervisor.h): all that would have to be read from files. In memory that they share
+ * and no child sees.
+ */
+struct parent_kept {
+    uid_t uid; /* who serves */
+    gid_t gid;
+    gid_t control_gid; /* who may ask, or RUNDIR_NO_GROUP */
+    struct lun_secrets secrets;
+    char portal[128]; /* the address that was found last; empty: none yet */
+    bool shown;       /* the device exists: no fault and no signal ends it any more */
+};
+
+/*
+ * Runs until a signal or a fault that ends the daemon. `kept` is NULL without a
+ * supervisor. Once kept->shown, only lunstick unmap ends it with 0; any other end leaves
+ * the device to the next parent process. Exit status:
  *   0  stopped by SIGTERM, SIGINT or SIGHUP
  *   1  a fault that may go away: no UDC, or it is busy; with --once also a
  *      target that cannot be had now, and any death of the child; without it
  *      the death of a first child that never came as far as its loop
  *   2  only the user can help: address, name, secret, LUN, scheme
  */
-int parent_main(const struct daemon_config *config);
+int parent_main(const struct daemon_config *config, struct parent_kept *kept);
 
 /*
  * What of it needs root's rights, in advance: makes the gadget and the run

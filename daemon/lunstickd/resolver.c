@@ -52,7 +52,7 @@ static _Noreturn void helper_main(const struct resolver *r, int pipe_fd, const c
     (void)alarm(RESOLVE_SECONDS + 1);
     if (dup2(pipe_fd, 3) == 3) {
         sandbox_close_from(4);
-        if (getuid() != 0 || sandbox_enter(r->uid, r->gid, NULL) == 0)
+        if (getuid() != 0 || sandbox_enter(r->uid, r->gid, NULL, false) == 0)
             resolver_look_up(out, host, attempt);
         if (write(3, out, strlen(out)) < 0)
             _exit(1);

@@ -47,11 +47,16 @@ int rundir_make(const char *run_dir, uid_t uid, gid_t gid)
     return rc;
 }
 
-int rundir_listen(const char *run_dir, const char *group)
+gid_t rundir_group(const char *name)
+{
+    const struct group *group = getgrnam(name);
+    return group ? group->gr_gid : RUNDIR_NO_GROUP;
+}
+
+int rundir_listen(const char *run_dir, gid_t group)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     char path[CONFIG_PATH_BYTES];
-    const struct group *gr = getgrnam(group);
     if (strlen(rundir_path(path, run_dir, RUNDIR_CONTROL)) >= sizeof sun.sun_path)
         return -ENAMETOOLONG;
     (void)memcpy(sun.sun_path, path, strlen(path) + 1);
@@ -64,7 +69,8 @@ int rundir_listen(const char *run_dir, const char *group)
     mode_t old = umask(0117);
     int rc = bind(fd, (const struct sockaddr *)&sun, sizeof sun) < 0 ? -errno : 0;
     (void)umask(old);
-    if (rc == 0 && gr && gr->gr_gid != getegid() && lchown(path, (uid_t)-1, gr->gr_gid) < 0)
+    if (rc == 0 && group != RUNDIR_NO_GROUP && group != getegid() &&
+        lchown(path, (uid_t)-1, group) < 0)
         rc = -errno;
     if (rc == 0 && listen(fd, 8) < 0)
         rc = -errno;

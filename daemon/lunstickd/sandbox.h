@@ -25,8 +25,13 @@ int sandbox_limits(void);
 
 /* Root no more: empty root directory `dir` (NULL: as it is), the one user and
  * group, no capability, no way back to any, no ptrace, no core file. Who is not
- * root keeps directory, user and groups. 0 or -errno. */
-int sandbox_enter(uid_t uid, gid_t gid, const char *dir);
+ * root keeps directory, user and groups. 0 or -errno.
+ *
+ * `spared`: the real and the saved user stay root, without any right of root's,
+ * because systemd-shutdown kills all processes of other users whatever they are
+ * called; nor may other processes of the user `uid` kill this one. Only the system
+ * call filter keeps it from having root's files again. */
+int sandbox_enter(uid_t uid, gid_t gid, const char *dir, bool spared);
 
 /* Nothing can be opened, made, renamed or removed any more, whoever we are
  * (Landlock); what is open stays so. Newer kernels also keep us from signalling

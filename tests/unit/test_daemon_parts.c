@@ -175,9 +175,9 @@ static void a_log_line_names_program_and_level(void **state)
 {
     char line[LOG_LINE_BYTES];
     (void)state;
-    (void)log_format(line, LUN_LOG_WARNING, "too late", "lunstickd", false);
+    (void)log_format(line, LUN_LOG_WARNING, "too late", "lunstickd", LOG_PLAIN);
     assert_string_equal(line, "lunstickd: warning: too late\n");
-    (void)log_format(line, LUN_LOG_INFO, "in time", "lunstickd", false);
+    (void)log_format(line, LUN_LOG_INFO, "in time", "lunstickd", LOG_PLAIN);
     assert_string_equal(line, "lunstickd: in time\n");
 }
 
@@ -185,15 +185,29 @@ static void a_line_for_the_journal_carries_its_level(void **state)
 {
     char line[LOG_LINE_BYTES];
     (void)state;
-    (void)log_format(line, LUN_LOG_ERROR, "no", "lunstickd", true);
+    (void)log_format(line, LUN_LOG_ERROR, "no", "lunstickd", LOG_JOURNAL);
     assert_string_equal(line, "<3>no\n");
+}
+
+static void a_line_for_the_kernel_carries_level_and_program(void **state)
+{
+    char line[LOG_LINE_BYTES], text[2 * LOG_LINE_BYTES];
+    (void)state;
+    (void)log_format(line, LUN_LOG_ERROR, "no", "lunstickd", LOG_KERNEL);
+    assert_string_equal(line, "<3>lunstickd: error: no\n");
+    (void)log_format(line, LUN_LOG_INFO, "yes", "lunstickd", LOG_KERNEL);
+    assert_string_equal(line, "<6>lunstickd: yes\n");
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    /* printk.c: a record that is longer is refused */
+    assert_in_range(log_format(line, LUN_LOG_INFO, text, "p", LOG_KERNEL), 800, 1024 - 48);
 }
 
 static void a_peer_cannot_forge_log_lines(void **state)
 {
     char line[LOG_LINE_BYTES];
     (void)state;
-    (void)log_format(line, LUN_LOG_INFO, "a\n<3>b\033[2J", "p", false);
+    (void)log_format(line, LUN_LOG_INFO, "a\n<3>b\033[2J", "p", LOG_PLAIN);
     assert_string_equal(line, "p: a?<3>b?[2J\n");
 }
 
@@ -204,7 +218,7 @@ static void an_endless_line_is_cut(void **state)
     memset(line, 0xa5, sizeof line);
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
-    size_t length = log_format(line, LUN_LOG_INFO, text, "p", false);
+    size_t length = log_format(line, LUN_LOG_INFO, text, "p", LOG_PLAIN);
     assert_int_equal(length, strlen(line));
     assert_in_range(length, LOG_LINE_BYTES - 8, LOG_LINE_BYTES - 1);
     assert_int_equal(line[length - 1], '\n');
@@ -508,6 +522,7 @@ int main(void)
         TEST(a_full_loop_refuses_one_more),
         cmocka_unit_test(a_log_line_names_program_and_level),
         cmocka_unit_test(a_line_for_the_journal_carries_its_level),
+        cmocka_unit_test(a_line_for_the_kernel_carries_level_and_program),
         cmocka_unit_test(a_peer_cannot_forge_log_lines),
         cmocka_unit_test(an_endless_line_is_cut),
         cmocka_unit_test(lost_lines_are_counted),

@@ -89,6 +89,26 @@ static void the_front_is_one_of_two(void **state)
     assert_string_equal(said, "lunstickd: --front ndb; allowed: usb, nbd\n");
 }
 
+static void root_is_a_block_device_that_is_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(run(URL, "--front", "nbd"), OPTIONS_RUN);
+    assert_false(config.root);
+    assert_int_equal(run(URL, "--front", "nbd", "--root"), OPTIONS_RUN);
+    assert_true(config.root);
+    assert_int_equal(run(URL, "--root"), OPTIONS_WRONG);
+    assert_string_equal(said, "lunstickd: --root needs --front nbd; and goes without --once\n");
+    assert_int_equal(run(URL, "--front", "nbd", "--root", "--once"), OPTIONS_WRONG);
+}
+
+/* systemd spares who is called so */
+static void the_name_may_begin_with_an_at(void **state)
+{
+    (void)state;
+    assert_int_equal(run_args((char *[]){"@lunstickd", URL, "--rot", NULL}), OPTIONS_WRONG);
+    assert_string_equal(said, "lunstickd: unknown option --rot; did you mean --root?\n");
+}
+
 static void options_override_the_file(void **state)
 {
     (void)state;
@@ -222,6 +242,8 @@ int main(void)
         cmocka_unit_test(address_alone_is_enough),
         cmocka_unit_test(every_option_arrives_in_its_place),
         cmocka_unit_test(the_front_is_one_of_two),
+        cmocka_unit_test(root_is_a_block_device_that_is_waited_for),
+        cmocka_unit_test(the_name_may_begin_with_an_at),
         cmocka_unit_test(options_override_the_file),
         cmocka_unit_test(address_replaces_the_disks_of_the_file),
         cmocka_unit_test(unknown_option_names_itself_and_the_nearest),

@@ -23,6 +23,7 @@ kills
 cache
 nbd
 map
+map_root
 conformance
 two_luns
 sandbox

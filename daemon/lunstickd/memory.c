@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "memory.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#define PR_GET_IO_FLUSHER 58
+#endif
+
+void memory_lock(void)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+        log_printf(LUN_LOG_WARNING, "memory is not locked: %s", strerror(errno));
+}
+
+void memory_prepare(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "-1000", 5) != 5)
+        log_printf(LUN_LOG_WARNING,
+                   "oom_score_adj: %s: the kernel may kill us when memory is short",
+                   strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 || prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) != 1)
+        log_printf(LUN_LOG_WARNING,
+                   "PR_SET_IO_FLUSHER: %s: the disk may stall when memory is short",
+                   strerror(errno));
+    memory_lock();
+}

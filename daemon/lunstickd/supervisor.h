@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The process above the parent, where this machine's own root is on the disk
+ * (--root): when the parent dies, however it dies, it starts another one.
+ *
+ *   supervisor -> parent -> child        forks, one program, "@lunstickd"
+ *
+ * Until that other one serves, nobody can read the disk. So what it needs is in
+ * memory before the device is shown (struct parent_kept), it is a fork and no new
+ * program, and none of the three opens a file but in /dev, /proc, /run and /sys,
+ * which are no part of the disk. All three survive pivot_root(2), which moves their
+ * root and working directory with the first process's, and systemd's shutdown, which
+ * spares root's processes whose name begins with '@'.
+ *
+ * Once the device was shown, signals end nothing: lunstick unmap does.
+ */
+#ifndef LUNSTICK_DAEMON_SUPERVISOR_H
+#define LUNSTICK_DAEMON_SUPERVISOR_H
+
+#include "config.h"
+
+/* Exit status as that of parent_main() that ended it: 0, or that of a fault before the
+ * device was shown. */
+int supervisor_main(const struct daemon_config *config);
+
+#endif
