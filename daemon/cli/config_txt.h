@@ -11,8 +11,8 @@ enum config_txt_verdict {
 };
 
 /* `text` is the file, `model` the device tree's, e.g. "Raspberry Pi 4 Model B
- * Rev 1.1". Sections ([pi4], [cm5], [all]) are observed; those that are not
- * about a model are taken as not applying, but [all]. The last line counts. */
+ * Rev 1.1". Sections are observed as boot/image_config_txt.h says; the last line
+ * counts. */
 enum config_txt_verdict config_txt_check(const char *text, const char *model);
 
 #endif
