@@ -550,6 +550,17 @@ static enum cmdline_portal_from find_portal(const struct cmdline *cmdline,
     return CMDLINE_PORTAL_TFTP;
 }
 
+void cmdline_set_target(struct cmdline *cmdline, const struct address *address)
+{
+    memset(&cmdline->targets, 0, sizeof(cmdline->targets));
+    cmdline->targets.count = 1;
+    memcpy(cmdline->targets.names[0], address->iqn, sizeof(address->iqn));
+    memset(&cmdline->portal, 0, sizeof(cmdline->portal));
+    memcpy(cmdline->portal.host, address->host, sizeof(address->host));
+    cmdline->portal.port = address->port;
+    cmdline->lun = address->lun;
+}
+
 enum cmdline_portal_from cmdline_address(const struct cmdline *cmdline,
                                          const struct cmdline *defaults, unsigned target,
                                          const struct address *root_path, const char *tftp_server,

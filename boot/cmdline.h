@@ -124,6 +124,9 @@ enum cmdline_portal_from cmdline_address(const struct cmdline *cmdline,
                                          const struct address *root_path, const char *tftp_server,
                                          struct address *address);
 
+/* One target alone, its LUN and where it is, whatever was named before. */
+void cmdline_set_target(struct cmdline *cmdline, const struct address *address);
+
 /*
  * The command line of an image's own kernel: our words, as far as they differ
  * from `defaults`, then those of `image` without nr_cpus= and without any of

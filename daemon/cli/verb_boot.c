@@ -103,6 +103,41 @@ static int boot_words(int argc, char **argv)
     return status;
 }
 
+/* The command line of the second kernel: our words, which name the one target in use
+ * and where it is, and those of the image. It is pivot_root there. */
+static int boot_image_words(int argc, char **argv)
+{
+    const char *words = NULL, *defaults_file = NULL, *image = "", *url = NULL, *name;
+    const struct cli_flag flags[] = {
+        {.name = "cmdline", .value = &words},
+        {.name = "defaults", .value = &defaults_file},
+        {.name = "image", .value = &image},
+        {.name = "url", .value = &url},
+        {.name = NULL},
+    };
+    struct cmdline defaults, cmdline;
+    struct address address;
+    char why[ADDRESS_WHY_BYTES], out[CMDLINE_BYTES];
+    int status;
+
+    if (!cli_args(argc, argv, flags, &name, NULL) ||
+        !read_plan(argv[0], words, defaults_file, &defaults, &cmdline, &status))
+        return CLI_WRONG;
+    cmdline.mode = CMDLINE_PIVOT_ROOT;
+    if (url) {
+        if (!address_parse(url, &address, why))
+            return cli_fail(argv[0], CLI_WRONG, "%s", why);
+        cmdline_set_target(&cmdline, &address);
+    }
+    if (cmdline_for_image(&cmdline, &defaults, image, out, sizeof(out)) < 0)
+        return cli_fail(argv[0], CLI_WRONG,
+                        "our words and the image's command line are longer together than a "
+                        "kernel takes, %d characters: shorten one of the two",
+                        CMDLINE_BYTES - 1);
+    puts(out);
+    return CLI_OK;
+}
+
 struct subverb {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -110,6 +145,8 @@ struct subverb {
 
 static const struct subverb subverbs[] = {
     {"words", boot_words},
+    {"image", cli_boot_image},
+    {"image-words", boot_image_words},
 };
 
 #define SUBVERBS_COUNT (sizeof(subverbs) / sizeof(subverbs[0]))

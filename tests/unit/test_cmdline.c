@@ -884,6 +884,30 @@ static void what_does_not_fit_is_refused_and_not_cut(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, poison)
 
+/* What DHCP said, or the second of several targets, becomes words. */
+static void the_target_in_use_is_the_only_one(void **state)
+{
+    struct cmdline again;
+    struct address found;
+
+    (void)state;
+    accept("scsipub.mode=kexec scsipub.iqn=iqn.2025-01.pub:a scsipub.iqn=iqn.2025-01.pub:b "
+           "lunstick.user=me lunstick.vlan=4");
+    assert_true(address_parse("iscsi://[2001:db8::1]:3261/" IQN "/2", &address, why));
+    cmdline_set_target(&line, &address);
+    assert_true(cmdline_for_image(&line, &none, "", out, sizeof(out)) > 0);
+    memset(&again, 0xa5, sizeof(again));
+    assert_true(cmdline_parse(out, &none, &again, &problems));
+    assert_memory_equal(&line, &again, sizeof(line));
+    assert_int_equal(cmdline_address(&again, &none, 0, NULL, NULL, &found), CMDLINE_PORTAL_WORD);
+    assert_string_equal(found.host, "2001:db8::1");
+    assert_int_equal(found.port, 3261);
+    assert_string_equal(found.iqn, IQN);
+    assert_int_equal(found.lun, 2);
+    assert_string_equal(found.user, "me");
+    assert_int_equal(again.targets.count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -949,6 +973,7 @@ int main(void)
         TEST(nr_cpus_and_our_words_are_taken_from_the_image),
         TEST(neither_an_open_quote_nor_two_dashes_hide_our_words),
         TEST(what_does_not_fit_is_refused_and_not_cut),
+        TEST(the_target_in_use_is_the_only_one),
     };
 
     return cmocka_run_group_tests_name("cmdline", tests, NULL, NULL);
