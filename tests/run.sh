@@ -145,12 +145,14 @@ target)
 vm)
     hw/static/fetch
     build musl-arm64
+    hw/static/programs/build >/dev/null
     group vm 800 tests/vm/run.sh
     ;;
 all)
     need_packages tgt valgrind git patch clang-format clang-tidy cppcheck libclang-rt-dev
     hw/static/fetch
     build dev asan clang fuzz release musl-amd64 musl-arm64
+    hw/static/programs/build >/dev/null
     group style 120 style
     group unit 30 unit_tests dev asan clang
     group mutation 40 tests/mutation/run.sh
