@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The guests: start, stop, run a command inside. To be sourced by the scripts
-# pi, host and both, which say what kind of guest it is:
+# pi, host, both and boot, which say what kind of guest it is:
 #
 #   guest         its name, also of its tap, address and profile
 #   guest_memory  in MiB
@@ -26,7 +26,7 @@ guest_log=${LUNSTICK_SIM_LOGS:-$guest_run}/console-$guest.log
 guest_is_up() { alive "qemu-$guest"; }
 
 guest_start() {
-    local extra=() disks=() options=() i kernel address cpu=() limit=${LUNSTICK_SIM_BOOT_SECONDS:-60}
+    local extra=() disks=() i kernel
     while [ $# -gt 0 ]; do
         case $1 in
         --lunstickd | --add) extra+=("$1" "${2:?}"); shift 2 ;;
@@ -34,40 +34,60 @@ guest_start() {
         *) usage ;;
         esac
     done
+    guest_begin
+    "$sim_dir/initramfs" "${extra[@]}" "$guest_run/initrd"
+    read -r kernel < <("$sim_dir/kernel")
+    for i in "${!disks[@]}"; do
+        guest_qemu+=(-drive "if=none,id=disk$i,format=raw,file=${disks[i]}"
+                     -device "virtio-blk-pci,drive=disk$i")
+    done
+    guest_virt "$kernel" "$guest_run/initrd" "console=ttyAMA0 quiet loglevel=4 panic=-1 \
+sim.profile=$guest sim.address=$("$sim_dir/net" address "$guest") \
+sim.speed=${LUNSTICK_SIM_SPEED:-high} $guest_append ${LUNSTICK_SIM_WORDS:-}" -no-reboot
+    guest_wait "${LUNSTICK_SIM_BOOT_SECONDS:-60}"
+}
+
+# guest_begin: what every start begins with; an empty $guest_run.
+guest_begin() {
     ! guest_is_up || die "the $guest guest runs already" "hw/sim/$guest stop"
     "$sim_dir/net" up
     need_packages qemu-system-arm
     mkdir -p "$guest_run" "${guest_log%/*}"
     rm -f "$guest_run"/agent*
-    "$sim_dir/initramfs" "${extra[@]}" "$guest_run/initrd"
-    read -r kernel < <("$sim_dir/kernel")
-    address=$("$sim_dir/net" address "$guest")
+}
 
+# guest_virt KERNEL INITRD WORDS OPTION...: the QEMU process, with virtio ports and
+# the guest's network card. INITRD may be empty.
+guest_virt() {
+    local kernel=$1 initrd=$2 words=$3 ports=() i cpu=()
+    shift 3
     for ((i = 1; i <= guest_ports; i++)); do
         mkfifo "$guest_run/agent$i.in" "$guest_run/agent$i.out"
-        options+=(-chardev "pipe,id=agent$i,path=$guest_run/agent$i"
-                  -device "virtserialport,nr=$i,chardev=agent$i,name=agent$i")
-    done
-    for i in "${!disks[@]}"; do
-        options+=(-drive "if=none,id=disk$i,format=raw,file=${disks[i]}"
-                  -device "virtio-blk-pci,drive=disk$i")
+        ports+=(-chardev "pipe,id=agent$i,path=$guest_run/agent$i"
+                -device "virtserialport,nr=$i,chardev=agent$i,name=agent$i")
     done
     if [ "${LUNSTICK_SIM_ICOUNT:-0}" = 1 ]; then
         cpu=(-smp 1 -accel tcg,thread=single -icount shift=0,sleep=off)
     else
         cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg)
     fi
-    spawn "qemu-$guest" "$guest_run/qemu.log" qemu-system-aarch64 \
-        -name "$LUNSTICK_SIM-$guest" -M virt,gic-version=3 -cpu cortex-a72 "${cpu[@]}" \
-        -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -nodefaults -display none -no-reboot \
-        -serial "file:$guest_log" -device virtio-serial-pci \
-        -netdev "tap,id=net,ifname=$guest,script=no,downscript=no" \
-        -device "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:71:00:0${address##*.}" \
-        -kernel "$kernel" -initrd "$guest_run/initrd" \
-        -append "console=ttyAMA0 quiet loglevel=4 panic=-1 sim.profile=$guest \
-sim.address=$address sim.speed=${LUNSTICK_SIM_SPEED:-high} $guest_append" \
-        "${options[@]}" "${guest_qemu[@]}"
+    guest_spawn -M virt,gic-version=3 -cpu cortex-a72 "${cpu[@]}" \
+        -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -device virtio-serial-pci "${ports[@]}" \
+        -device "virtio-net-pci,netdev=net,romfile=,mac=$("$sim_dir/net" mac "$guest")" \
+        -kernel "$kernel" ${initrd:+-initrd "$initrd"} -append "$words" "${guest_qemu[@]}" "$@"
+}
 
+# guest_spawn OPTION...: what every guest has: its name, its console log, its tap as
+# the netdev `net`.
+guest_spawn() {
+    spawn "qemu-$guest" "$guest_run/qemu.log" qemu-system-aarch64 \
+        -name "$LUNSTICK_SIM-$guest" -nodefaults -display none -serial "file:$guest_log" \
+        -netdev "tap,id=net,ifname=$guest,script=no,downscript=no" "$@"
+}
+
+# guest_wait SECONDS: until its agent answers
+guest_wait() {
+    local limit=$1
     if ! guest_call "$limit" sync 0 /dev/null 2>/dev/null; then
         guest_is_up || die "the $guest guest ended at once: $(tail -n 1 "$guest_run/qemu.log")" \
             "its console log is $guest_log"

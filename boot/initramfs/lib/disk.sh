@@ -3,20 +3,16 @@
 # The LUN as a block device, its partitions and volumes. $disk is its name, nbd0.
 
 disk=''
-
-# Sets $secret: the file that the words name, else the builder's, else none.
-find_secret() {
-    secret=${secret_file:-}
-    [ -n "$secret" ] || [ ! -e /etc/lunstick/secret ] || secret=/etc/lunstick/secret
-    [ -z "$secret" ] || [ -r "$secret" ] ||
-        fail "$secret is not in this initramfs (lunstick.secret-file=)"
-}
+secret_default=/etc/lunstick/secret
 
 # map_disk OPTION...: the session and the block device.
 map_disk() {
     modprobe -q nbd nbds_max=0 || [ -e /sys/module/nbd ] || [ -e /sys/bus/nbd ] ||
         { fail "this kernel has no network block devices (nbd)"; return; }
-    find_secret || return
+    secret=${secret_file:-}
+    [ -n "$secret" ] || [ ! -e $secret_default ] || secret=$secret_default
+    [ -z "$secret" ] || [ -r "$secret" ] ||
+        { fail "$secret is not in this initramfs (lunstick.secret-file=)"; return; }
     device=$(lunstick map --root --name root --timeout "$(seconds_left)" \
         ${secret:+--secret-file "$secret"} "$@" "$url" 2>/run/lunstick/map.said) ||
         { fail "$(sed 's/^lunstick map: //' /run/lunstick/map.said | tail -n 1)"; return; }

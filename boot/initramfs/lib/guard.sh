@@ -25,19 +25,24 @@ managed=0
 END
 }
 
-# Of all files that match the first by name is the one that counts. An interface that
-# networkd has, and only keeps, is online for those who wait for that; the lifetime of
-# an address that a router announced is the router's to prolong.
+# Of all files that match the first by name is the one that counts.
 guard_networkd() {
-    ipv6='IPv6AcceptRA=no\nLinkLocalAddressing=no'
-    ! portal_is_ipv6 || ipv6='IPv6AcceptRA=yes\nLinkLocalAddressing=ipv6'
     mkdir -p /run/systemd/network
     {
-        printf "[Match]\nName=%s\n[Network]\nKeepConfiguration=yes\nDHCP=no\n$ipv6\n" "$1"
+        cat <<END
+[Match]
+Name=$1
+[Network]
+KeepConfiguration=yes
+DHCP=no
+IPv6AcceptRA=no
+LinkLocalAddressing=no
+END
         for server in $ip_dns $(kept dns); do echo "DNS=$server"; done
     } >"/run/systemd/network/00-lunstick-$1.network"
 }
 
+# It is configured already, and is not taken down at the end.
 guard_ifupdown() {
     mkdir -p /run/network
     echo "$1=$1" | tee -a /run/network/ifstate >>/run/ifstate

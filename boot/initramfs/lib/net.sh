@@ -78,23 +78,19 @@ dhcp() {
         -O rootpath -O tftp ${ip_hostname:+-x "hostname:$ip_hostname"} >/dev/null 2>&1
 }
 
-# An IPv6 literal is reached by what the routers announce.
-portal_is_ipv6() {
-    case $url_1 in
-    *://*\[*) return 0 ;;
-    esac
-    return 1
-}
-
+# Whether what came reaches the portal: an IPv6 literal needs IPv6.
 have_address() {
-    if portal_is_ipv6; then have_ipv6; else have_ipv4 || { [ "$ip_method" = any ] && have_ipv6; }; fi
+    case $url_1 in
+    *://*\[*) have_ipv6 ;;
+    *) have_ipv4 || { [ "$ip_method" = any ] && have_ipv6; } ;;
+    esac
 }
 
 dynamic_address() {
     until have_address; do
         ! attempt_is_over ||
             { fail "no address from DHCP${1:-} on $net (waited $timeout s)"; return; }
-        if portal_is_ipv6; then usleep 200000; else dhcp || usleep 200000; fi
+        dhcp || usleep 200000
     done
 }
 
