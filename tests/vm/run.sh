@@ -24,6 +24,7 @@ cache
 nbd
 map
 map_root
+boot_speed
 conformance
 two_luns
 sandbox
