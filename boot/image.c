@@ -49,9 +49,19 @@ __attribute__((format(printf, 2, 3))) static enum outcome fault(struct finder *f
 static bool join(char path[IMAGE_PATH_BYTES], const char *directory, const char *prefix,
                  const char *name)
 {
-    int bytes = snprintf(path, IMAGE_PATH_BYTES, "%s%s%s", directory, prefix, name);
+    const char *const parts[] = {directory, prefix, name};
+    size_t used = 0;
 
-    return bytes >= 0 && bytes < IMAGE_PATH_BYTES;
+    path[0] = '\0';
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t bytes = strlen(parts[i]);
+
+        if (bytes >= IMAGE_PATH_BYTES - used)
+            return false;
+        memcpy(path + used, parts[i], bytes + 1);
+        used += bytes;
+    }
+    return true;
 }
 
 static bool exists(struct finder *f, enum image_tree tree, const char *path)
