@@ -19,6 +19,29 @@ install(FILES "${_hw}/lunstick.conf" "${_hw}/pi/config.txt"
 install(FILES "${_dir}/copyright" "${PROJECT_SOURCE_DIR}/THIRD-PARTY.md"
         DESTINATION share/doc/lunstick)
 
+# boot=lunstick for initramfs-tools: with the static arm64 program, which needs
+# nothing else in an initramfs
+if(LUNSTICK_STATIC AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+  set(_boot "${PROJECT_SOURCE_DIR}/boot")
+  install(PROGRAMS "${_boot}/initramfs/init" "${_boot}/initramfs/shutdown"
+          DESTINATION lib/lunstick/boot)
+  install(FILES "${_boot}/initramfs/modules" DESTINATION lib/lunstick/boot)
+  install(DIRECTORY "${_boot}/initramfs/etc" DESTINATION lib/lunstick/boot)
+  install(DIRECTORY "${_boot}/initramfs/lib/" DESTINATION lib/lunstick/boot/lib/lunstick
+          FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
+                           GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  install(CODE "execute_process(COMMAND \"${_hw}/static/programs/build\" OUTPUT_VARIABLE dir
+                                OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+                file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/lunstick/boot/bin\"
+                     TYPE PROGRAM FILES \"\${dir}/busybox\" \"\${dir}/kexec\")")
+  install(PROGRAMS "${_boot}/initramfs-tools/hook"
+          DESTINATION share/initramfs-tools/hooks RENAME lunstick)
+  install(FILES "${_boot}/initramfs-tools/script"
+          DESTINATION share/initramfs-tools/scripts RENAME lunstick)
+  install(FILES "${_boot}/initramfs-tools/conf"
+          DESTINATION share/initramfs-tools/conf-hooks.d RENAME lunstick)
+endif()
+
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME lunstick)
 set(CPACK_PACKAGE_VENDOR lunstick)

@@ -29,6 +29,7 @@ if [ "$arch" != "$(dpkg --print-architecture)" ]; then
     run=(qemu-aarch64-static)
 fi
 [ -n "$static" ] || need_packages dpkg-dev file
+[ "$static$arch" = 1arm64 ] && boot=1 || boot=''
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -43,6 +44,8 @@ equal() { [ "$2" = "$3" ] || { echo "$1:"; diff <(echo "$2") <(echo "$3"); retur
 field() { dpkg-deb -f "$deb" "$1"; }
 
 pinned() { grep -v '^#' "$top/hw/static/sources"; }
+# of the programs that the static arm64 package has for the initramfs
+pinned_programs() { [ -z "$boot" ] || grep -v '^#' "$top/hw/static/programs/sources"; }
 
 # The umask of whoever packs must not show in the package.
 pack() {
@@ -68,9 +71,38 @@ dependencies() {
     done
 }
 
+# boot=lunstick of initramfs-tools
+boot_contents() {
+    [ -n "$boot" ] || return 0
+    cat <<END
+drwxr-xr-x root/root ./usr/lib/lunstick/
+drwxr-xr-x root/root ./usr/lib/lunstick/boot/
+drwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/busybox
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/kexec
+drwxr-xr-x root/root ./usr/lib/lunstick/boot/etc/
+-rw-r--r-- root/root ./usr/lib/lunstick/boot/etc/group
+-rw-r--r-- root/root ./usr/lib/lunstick/boot/etc/passwd
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/init
+drwxr-xr-x root/root ./usr/lib/lunstick/boot/lib/
+drwxr-xr-x root/root ./usr/lib/lunstick/boot/lib/lunstick/
+$(cd "$top/boot/initramfs/lib" &&
+  printf -- '-rwxr-xr-x root/root ./usr/lib/lunstick/boot/lib/lunstick/%s\n' *)
+-rw-r--r-- root/root ./usr/lib/lunstick/boot/modules
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/shutdown
+drwxr-xr-x root/root ./usr/share/initramfs-tools/
+drwxr-xr-x root/root ./usr/share/initramfs-tools/conf-hooks.d/
+-rw-r--r-- root/root ./usr/share/initramfs-tools/conf-hooks.d/lunstick
+drwxr-xr-x root/root ./usr/share/initramfs-tools/hooks/
+-rwxr-xr-x root/root ./usr/share/initramfs-tools/hooks/lunstick
+drwxr-xr-x root/root ./usr/share/initramfs-tools/scripts/
+-rw-r--r-- root/root ./usr/share/initramfs-tools/scripts/lunstick
+END
+}
+
 # Mode, owner and place of everything, and nothing else.
 contents() {
-    equal "the package's contents" "$(LC_ALL=C sort -k3 <<END
+    equal "the package's contents" "$(grep . <<END | LC_ALL=C sort -k3
 drwxr-xr-x root/root ./usr/
 drwxr-xr-x root/root ./usr/bin/
 lrwxrwxrwx root/root ./usr/bin/lunstick -> ../sbin/lunstickd
@@ -96,6 +128,7 @@ drwxr-xr-x root/root ./usr/share/lunstick/
 drwxr-xr-x root/root ./usr/share/lunstick/configfs-templates/
 $(cd "$top/configfs-templates" &&
   printf -- '-rw-r--r-- root/root ./usr/share/lunstick/configfs-templates/%s\n' *.scheme)
+$(boot_contents)
 END
     )" "$(dpkg-deb -c "$deb" | sed -E 's/^(\S+ \S+) +\S+ \S+ \S+ /\1 /' | LC_ALL=C sort -k3)"
 }
@@ -117,13 +150,15 @@ program() {
         equal "--version" "lunstickd $version" "$("${run[@]}" "$file" --version)" || return 1
     [ -n "$static" ] || return 0
     equal "loader and libraries" '' "$(readelf -ldW "$file" | grep -E 'INTERP|NEEDED' || true)" &&
-        [ "$(stat -c %s "$file")" -le $((450 * 1024)) ]
+        [ "$(stat -c %s "$file")" -le $((512 * 1024)) ]
 }
 
 # No path of the machine that it was built on.
 no_build_paths() {
     local found
-    found=$(grep -raoP "(?<![\w.-])(\Q$top\E|\Q$build\E|/usr/local)/[\w.\/-]*" "$root" "$work/control" || true)
+    # busybox has musl's own default of PATH
+    found=$(grep -raoP "(?<![\w.-])(\Q$top\E|\Q$build\E|/usr/local)/[\w.\/-]*" "$root" "$work/control" |
+            grep -v '/bin/busybox:/usr/local/bin$' || true)
     equal "paths of the build, with their files" '' "${found//"$root"/}"
 }
 
@@ -148,7 +183,7 @@ copyright() {
     done
     while read -r _ library _; do
         grep -qxF "Files: $library/*" "$file" || { echo "no word of $library"; return 1; }
-    done < <(pinned; echo . musl; echo . libgcc)
+    done < <(pinned; pinned_programs; echo . musl; echo . libgcc)
     grep -F 'lunstickd-relink-' "$file"
 }
 
@@ -160,6 +195,10 @@ third_party() {
         grep -qxF "$line" "$root/usr/share/doc/lunstick/THIRD-PARTY.md" ||
             { echo "not in THIRD-PARTY.md: $line"; return 1; }
     done < <(pinned)
+    while read -r _ library version sum; do
+        grep "${library}_$version.orig.tar.* | $sum |" "$root/usr/share/doc/lunstick/THIRD-PARTY.md" ||
+            { echo "not in THIRD-PARTY.md: $library $version"; return 1; }
+    done < <(pinned_programs)
 }
 
 unit=$root/usr/lib/systemd/system/lunstickd@.service
