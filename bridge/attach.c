@@ -3,7 +3,9 @@
 #include "lun_internal.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 static void start_probe(struct lun *lun)
 {
@@ -82,6 +84,17 @@ static void tell_host(struct lun *lun, enum verdict verdict, const struct disk_i
     }
 }
 
+/* For a process that comes after this one. */
+static void keep_in_mind(struct lun *lun)
+{
+    struct lun_memory *memory = lun->memory;
+    memory->known = false;
+    atomic_signal_fence(memory_order_seq_cst); /* we may be killed in between */
+    memory->disk = lun->disk;
+    atomic_signal_fence(memory_order_seq_cst);
+    memory->known = true;
+}
+
 /* The disk is what the host shall see: what waits may go. */
 static void accept_disk(struct lun *lun, enum verdict verdict)
 {
@@ -105,8 +118,11 @@ static void accept_disk(struct lun *lun, enum verdict verdict)
     lun->silent = false;
     lun->stats.session_up = true;
     backend->ops->accept(backend);
-    if (verdict != DISK_SAME && lun->config.disk_changed)
+    if (verdict != DISK_SAME)
+        keep_in_mind(lun);
+    if ((verdict != DISK_SAME || !lun->shown) && lun->config.disk_changed)
         lun->config.disk_changed(lun->config.disk_changed_ctx, &lun->disk);
+    lun->shown = true;
     lun_kick(lun);
 }
 
@@ -118,6 +134,37 @@ static void reject_disk(struct lun *lun, enum backend_fault fault, const char *w
     backend->ops->reject(backend, fault, why);
 }
 
+static const char *refusal(const struct lun *lun, enum verdict verdict)
+{
+    switch (verdict) {
+    case DISK_DISPROVED:
+        return lun->continuity.why;
+    case DISK_RESHAPED:
+        return "the disk is smaller than before, or has other blocks";
+    case DISK_OTHER:
+        return lun->config.ephemeral ? "this target makes a fresh disk at each login"
+                                     : "the target presents another disk than before";
+    case DISK_SAME:
+    case DISK_GROWN:
+    case DISK_FIRST:
+        break;
+    }
+    return NULL;
+}
+
+/* Another disk may be one more medium, or be refused; what waits goes on waiting then,
+ * and not a block of it reaches the wrong disk. */
+static void decide(struct lun *lun, enum verdict verdict)
+{
+    const char *why = lun->config.disk_refused ? refusal(lun, verdict) : NULL;
+    if (!why) {
+        accept_disk(lun, verdict);
+        return;
+    }
+    lun->config.disk_refused(lun->config.disk_refused_ctx, why);
+    reject_disk(lun, BACKEND_FAULT_PERMANENT, why);
+}
+
 /* The disk is the one by name: it has to show that it is the one by content. */
 static void prove_disk(struct lun *lun)
 {
@@ -125,7 +172,7 @@ static void prove_disk(struct lun *lun)
     bool known = verdict == DISK_SAME || verdict == DISK_GROWN;
     if (!known || !lun->unproved || lun->config.continuity_off ||
         continuity_empty(&lun->continuity)) {
-        accept_disk(lun, verdict);
+        decide(lun, verdict);
         return;
     }
     lun->attach = ATTACH_PROVING;
@@ -159,11 +206,11 @@ static void proof_done(struct continuity *c, enum continuity_end end, const char
     switch (end) {
     case CONTINUITY_PROVED:
         lun->stats.proofs++;
-        accept_disk(lun, judge(lun, &lun->probe.disk));
+        decide(lun, judge(lun, &lun->probe.disk));
         break;
     case CONTINUITY_DISPROVED:
         lun->stats.disproofs++;
-        accept_disk(lun, DISK_DISPROVED);
+        decide(lun, DISK_DISPROVED);
         break;
     case CONTINUITY_CHANGED:
         start_anew(lun);
@@ -353,14 +400,22 @@ static void attach_backend(struct lun *lun, struct backend *backend)
     lun->warned_of_sharing = false;
     probe_init(&lun->probe, backend, probe_done, lun);
     reserve_init(&lun->reserve, backend, lun->config.reservation_key, reserve_done, lun);
-    continuity_init(&lun->continuity, backend, proof_done, lun);
+    continuity_init(&lun->continuity, lun->memory->blocks, backend, proof_done, lun);
     backend->events = &lun_backend_events;
     backend->events_ctx = lun;
 }
 
 void attach_create(struct lun *lun)
 {
+    struct lun_memory *memory = lun->config.memory;
     deferred_init(&lun->released_call, tell_released);
+    lun->memory = memory ? memory : &lun->own_memory;
+    if (memory && memory->known && disk_plausible(&memory->disk)) {
+        lun->disk = memory->disk;
+        lun->have_disk = true;
+    } else {
+        memset(lun->memory, 0, sizeof *lun->memory);
+    }
     attach_backend(lun, lun->config.backend);
 }
 
@@ -374,6 +429,7 @@ void lun_retarget(struct lun *lun, const struct lun_target *target)
 {
     assert(!lun->link_up && attach_idle(lun) && lun->stats.outstanding == 0);
     assert(lun->medium != MEDIUM_IN);
+    memset(lun->memory, 0, sizeof *lun->memory);
     attach_backend(lun, target->backend);
     lun->config.ephemeral = target->ephemeral;
     lun->config.take_over = target->take_over;

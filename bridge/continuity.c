@@ -3,6 +3,7 @@
 #include "bytes.h"
 #include "opcode.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define UNIFORM_MAX (CONTINUITY_BLOCKS / 2)
@@ -61,12 +62,14 @@ static struct continuity_block *place(struct continuity *c)
 void continuity_remember(struct continuity *c, uint64_t lba, const uint8_t *block,
                          uint32_t block_bytes)
 {
-    *place(c) = (struct continuity_block){
-        .lba = lba,
-        .hash = hash_of(block, block_bytes),
-        .serial = ++c->last_serial,
-        .uniform = memcmp(block, block + 1, block_bytes - 1) == 0,
-    };
+    struct continuity_block *to = place(c);
+    to->serial = 0;
+    atomic_signal_fence(memory_order_seq_cst); /* we may be killed in between */
+    to->lba = lba;
+    to->hash = hash_of(block, block_bytes);
+    to->uniform = memcmp(block, block + 1, block_bytes - 1) == 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    to->serial = ++c->last_serial;
 }
 
 bool continuity_empty(const struct continuity *c)
@@ -161,13 +164,18 @@ static void read_done(struct errand *errand, enum errand_end end)
     c->done(c, c->end, c->why);
 }
 
-void continuity_init(struct continuity *c, struct backend *backend,
+void continuity_init(struct continuity *c, struct continuity_block blocks[CONTINUITY_BLOCKS],
+                     struct backend *backend,
                      void (*done)(struct continuity *, enum continuity_end, const char *why),
                      void *ctx)
 {
     memset(c, 0, sizeof(*c));
     c->done = done;
     c->ctx = ctx;
+    c->blocks = blocks;
+    for (unsigned i = 0; i < CONTINUITY_BLOCKS; i++)
+        if (blocks[i].serial > c->last_serial)
+            c->last_serial = blocks[i].serial;
     for (unsigned i = 0; i < CONTINUITY_READS; i++) {
         c->reads[i].continuity = c;
         errand_init(&c->reads[i].errand, backend, read_done, &c->reads[i]);

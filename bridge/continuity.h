@@ -11,6 +11,7 @@
  * probably the same in an older copy, so such blocks take half of the room at
  * most. What is remembered is always the newest content: a block is forgotten
  * when a write that touches it is sent, and remembered when its status is GOOD.
+ * That holds at any time, for a process that reads the blocks of a killed one, too.
  */
 #ifndef LUNSTICK_BRIDGE_CONTINUITY_H
 #define LUNSTICK_BRIDGE_CONTINUITY_H
@@ -43,7 +44,7 @@ struct continuity_read {
 };
 
 struct continuity {
-    struct continuity_block blocks[CONTINUITY_BLOCKS];
+    struct continuity_block *blocks; /* CONTINUITY_BLOCKS of them */
     uint64_t last_serial;
 
     /* The proof. */
@@ -58,7 +59,9 @@ struct continuity {
     const char *why;
 };
 
-void continuity_init(struct continuity *c, struct backend *backend,
+/* `blocks` are the caller's, zeroed or what another has remembered. */
+void continuity_init(struct continuity *c, struct continuity_block blocks[CONTINUITY_BLOCKS],
+                     struct backend *backend,
                      void (*done)(struct continuity *, enum continuity_end, const char *why),
                      void *ctx);
 

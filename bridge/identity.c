@@ -64,6 +64,14 @@ bool disk_same(const struct disk_identity *a, const struct disk_identity *b)
            memcmp(a->inquiry + 8, b->inquiry + 8, 28) == 0;
 }
 
+bool disk_plausible(const struct disk_identity *disk)
+{
+    bool fits = disk->vpd_count <= DISK_VPD_PAGES && disk->inquiry_bytes <= sizeof(disk->inquiry);
+    for (unsigned i = 0; fits && i < disk->vpd_count; i++)
+        fits = disk->vpd[i].bytes <= DISK_VPD_BYTES;
+    return fits && !disk_unusable(disk);
+}
+
 const char *disk_unusable(const struct disk_identity *disk)
 {
     if (disk->blocks == 0)

@@ -47,6 +47,9 @@ const struct disk_vpd *disk_vpd_find(const struct disk_identity *disk, uint8_t c
  * Capacity is not part of it. */
 bool disk_same(const struct disk_identity *a, const struct disk_identity *b);
 
+/* It is one that a probe may have made, whoever wrote it into the memory it comes from. */
+bool disk_plausible(const struct disk_identity *disk);
+
 /* Why a USB host cannot use this disk (no blocks; a block length that hosts do
  * not take: 512 to 4096, power of two), with the fix; NULL if it can. */
 const char *disk_unusable(const struct disk_identity *disk);

@@ -27,6 +27,7 @@
 #include "scsi_cmd.h"
 
 struct lun;
+struct lun_memory;
 
 /* The part of a command that a front end may read and write while it owns it. */
 struct lun_cmd {
@@ -54,6 +55,14 @@ struct lun_config {
     /* A disk was accepted for the first time, or another one, or its size changed. */
     void (*disk_changed)(void *ctx, const struct disk_identity *disk);
     void *disk_changed_ctx;
+    /* Where another disk than the accepted one cannot be a change of the medium (NBD):
+     * it is refused, each time it is met, and commands wait for the right one. NULL: it
+     * is a change. */
+    void (*disk_refused)(void *ctx, const char *why);
+    void *disk_refused_ctx;
+    /* What another process knew of the disk, and this one will (lun_memory.h); NULL: this
+     * one alone. */
+    struct lun_memory *memory;
     /* How long one command may keep the host waiting, all its waits together; 0:
      * for ever (NBD); LUN_ANSWER_BY_HOST: as the host's profile says. Time in which
      * the host has data to fetch or to send (pieces and rooms that are out) is its own. */

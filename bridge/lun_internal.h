@@ -7,6 +7,7 @@
 #include "continuity.h"
 #include "local.h"
 #include "lun.h"
+#include "lun_memory.h"
 #include "medium.h"
 #include "opcode.h"
 #include "order.h"
@@ -122,6 +123,9 @@ struct lun {
     bool accepted;           /* and its disk is proved: commands may go */
     bool have_disk;
     struct disk_identity disk;
+    bool shown;                /* the front end was told of a disk */
+    struct lun_memory *memory; /* the configuration's, or: */
+    struct lun_memory own_memory;
     bool new_session; /* nothing was accepted in this session yet */
     bool unproved;    /* what the target holds may not be what was written to it */
     bool unflushed;   /* its write cache may hold acknowledged writes */

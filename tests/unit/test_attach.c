@@ -2,6 +2,7 @@
 /* What a login does: which disk it is, whether it holds what was written to it,
  * whether it is ours alone, and what the host hears of it. */
 #include "bridge/bytes.h"
+#include "bridge/lun_memory.h"
 #include "bridge/opcode.h"
 #include "lun_bench.h"
 
@@ -20,7 +21,8 @@
 static struct bench b;
 static uint8_t data[65536];
 static uint8_t *copy; /* of the whole disk */
-static unsigned warnings, releases;
+static unsigned warnings, releases, refusals;
+static struct lun_memory memory; /* of the disk, beyond a logical unit's life */
 
 static void note_warning(enum lun_log_level level, const char *text)
 {
@@ -63,9 +65,27 @@ static void adjust_fixed(struct lun_config *config)
     config->removable = false;
 }
 
+static void note_refusal(void *ctx, const char *why)
+{
+    assert_ptr_equal(ctx, &b);
+    assert_non_null(why);
+    refusals++;
+}
+
+static void adjust_refusing(struct lun_config *config)
+{
+    config->log = note_warning;
+    config->removable = false;
+    config->answer_within_ms = 0;
+    config->attention_off = true;
+    config->disk_refused = note_refusal;
+    config->disk_refused_ctx = &b;
+    config->memory = &memory;
+}
+
 static void open_with(void (*adjust)(struct lun_config *))
 {
-    warnings = releases = 0;
+    warnings = releases = refusals = 0;
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (uint8_t)(i * 31 + i / 512);
     copy = malloc(DISK_BYTES);
@@ -95,6 +115,15 @@ static int setup_fixed(void **state)
 {
     (void)state;
     open_with(adjust_fixed);
+    bench_up(&b);
+    return 0;
+}
+
+static int setup_refusing(void **state)
+{
+    (void)state;
+    memset(&memory, 0, sizeof memory);
+    open_with(adjust_refusing);
     bench_up(&b);
     return 0;
 }
@@ -719,6 +748,135 @@ static void another_target_is_not_held_to_what_the_first_took(void **state)
     ram_lose(&other, "end");
 }
 
+/* ---- a disk that may not be exchanged ---- */
+
+static void another_disk_is_refused_and_what_waits_goes_to_the_right_one(void **state)
+{
+    (void)state;
+    struct note note;
+    struct lun_cmd *cmd = write_that_waits(&note, 8);
+    b.ram.serial = "ram0002";
+    bench_up(&b);
+    assert_int_equal(refusals, 1);
+    assert_int_equal(b.ram.last_fault, BACKEND_FAULT_PERMANENT);
+    assert_int_equal(note.complete, 0);
+    assert_memory_equal(b.ram.disk, copy, DISK_BYTES);
+    ram_lose(&b.ram, "refused");
+    b.ram.serial = "ram0001";
+    bench_up(&b);
+    assert_int_equal(refusals, 1);
+    assert_int_equal(note.complete, 1);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+    assert_memory_equal(ram_block(&b.ram, 8), data, 4096);
+    assert_int_equal(b.disk_changes, 1);
+}
+
+static void an_older_copy_is_refused_and_what_waits_goes_to_the_right_one(void **state)
+{
+    (void)state;
+    struct note note;
+    static uint8_t right[DISK_BYTES];
+    host_writes(100, 8);
+    struct lun_cmd *cmd = write_that_waits(&note, 8);
+    memcpy(right, b.ram.disk, DISK_BYTES);
+    for (unsigned time = 1; time <= 3; time++) { /* it is none of the kind that is got used to */
+        restore_older_copy();
+        bench_up(&b);
+        assert_int_equal(refusals, time);
+        assert_int_equal(note.complete, 0);
+        assert_memory_equal(b.ram.disk, copy, DISK_BYTES);
+        ram_lose(&b.ram, "refused");
+    }
+    memcpy(b.ram.disk, right, DISK_BYTES);
+    bench_up(&b);
+    assert_int_equal(cmd->outcome.status, SCSI_STATUS_CODE_GOOD);
+    lun_release(b.lun, cmd);
+}
+
+static void a_smaller_disk_is_refused_and_a_grown_one_is_not(void **state)
+{
+    (void)state;
+    ram_lose(&b.ram, "target gone");
+    b.ram.blocks -= 8;
+    bench_up(&b);
+    assert_int_equal(refusals, 1);
+    ram_lose(&b.ram, "refused");
+    b.ram.blocks += 16;
+    bench_up(&b);
+    assert_int_equal(refusals, 1);
+    host_hears_nothing();
+}
+
+/* Another process with the memory of this one, which was killed; its disk is `disk`. */
+static void follow(const uint8_t *disk, const char *serial)
+{
+    static uint8_t kept[DISK_BYTES];
+    memcpy(kept, disk, DISK_BYTES);
+    ram_lose(&b.ram, "killed");
+    bench_close(&b);
+    bench_open(&b, adjust_refusing);
+    memcpy(b.ram.disk, kept, DISK_BYTES);
+    b.ram.serial = serial;
+    bench_up(&b);
+}
+
+static void who_follows_knows_the_disk(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    follow(b.ram.disk, "ram0001");
+    assert_int_equal(refusals, 0);
+    assert_int_equal(lun_stats(b.lun)->proofs, 1);
+    assert_int_equal(b.disk_changes, 1);
+    host_hears_nothing();
+    log_in_again();
+    assert_int_equal(b.disk_changes, 1);
+}
+
+static void who_follows_takes_no_older_copy(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    follow(copy, "ram0001");
+    assert_int_equal(refusals, 1);
+    assert_int_equal(b.disk_changes, 0);
+}
+
+static void who_follows_takes_no_other_disk(void **state)
+{
+    (void)state;
+    follow(b.ram.disk, "ram0002");
+    assert_int_equal(refusals, 1);
+    assert_int_equal(b.disk_changes, 0);
+}
+
+/* Killed while it wrote down which disk it is. */
+static void who_follows_and_knows_nothing_takes_what_is_there(void **state)
+{
+    (void)state;
+    host_writes(100, 8);
+    memory.known = false;
+    follow(copy, "ram0002");
+    assert_int_equal(refusals, 0);
+    assert_int_equal(b.disk_changes, 1);
+    assert_true(memory.known);
+    host_hears_nothing();
+}
+
+static void memory_that_no_probe_made_is_not_believed(void **state)
+{
+    (void)state;
+    memory.disk.vpd_count = 1000;
+    follow(b.ram.disk, "ram0001");
+    assert_int_equal(b.disk_changes, 1);
+    memory.disk.block_bytes = 8192;
+    follow(b.ram.disk, "ram0001");
+    memory.disk.vpd[0].bytes = 255;
+    follow(b.ram.disk, "ram0001");
+    assert_int_equal(refusals, 0);
+}
+
 /* ---- whether it is ours alone ---- */
 
 static void the_disk_is_reserved_before_it_is_accepted(void **state)
@@ -1151,6 +1309,14 @@ int main(void)
         TEST(a_disk_that_cannot_be_read_now_is_asked_later),
         TEST(a_proof_that_is_never_answered_costs_the_session),
         TEST(another_target_is_not_held_to_what_the_first_took),
+        TEST_WITH(another_disk_is_refused_and_what_waits_goes_to_the_right_one, setup_refusing),
+        TEST_WITH(an_older_copy_is_refused_and_what_waits_goes_to_the_right_one, setup_refusing),
+        TEST_WITH(a_smaller_disk_is_refused_and_a_grown_one_is_not, setup_refusing),
+        TEST_WITH(who_follows_knows_the_disk, setup_refusing),
+        TEST_WITH(who_follows_takes_no_older_copy, setup_refusing),
+        TEST_WITH(who_follows_takes_no_other_disk, setup_refusing),
+        TEST_WITH(who_follows_and_knows_nothing_takes_what_is_there, setup_refusing),
+        TEST_WITH(memory_that_no_probe_made_is_not_believed, setup_refusing),
         TEST_WITH(the_disk_is_reserved_before_it_is_accepted, setup_exclusive),
         TEST_WITH(the_reservation_is_exclusive_and_does_not_outlive_the_target, setup_exclusive),
         TEST(a_shared_disk_is_not_reserved),

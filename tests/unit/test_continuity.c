@@ -15,6 +15,7 @@
 static struct deferred_list deferred;
 static struct ram_backend ram;
 static struct continuity c;
+static struct continuity_block blocks[CONTINUITY_BLOCKS];
 static unsigned done_count;
 static enum continuity_end done_end;
 static const char *done_why;
@@ -56,7 +57,8 @@ static int setup(void **state)
     deferred_list_init(&deferred);
     ram_init(&ram, &deferred);
     ram.backend.events = &events;
-    continuity_init(&c, &ram.backend, note_done, NULL);
+    memset(blocks, 0, sizeof blocks);
+    continuity_init(&c, blocks, &ram.backend, note_done, NULL);
     done_count = turns = 0;
     done_why = NULL;
     ram_up(&ram);
