@@ -7,7 +7,8 @@
  * SYNCHRONIZE CACHE, TRIM becomes UNMAP. A request waits for the target as long as
  * it takes (lun_config.answer_within_ms is 0). There is no way to tell the kernel of
  * a unit attention, so none may be raised (lun_config.attention_off), and the disk
- * is a fixed one: another behind the same name fails everything.
+ * is a fixed one: another behind the same name is refused (lun_config.disk_refused),
+ * and the right one waited for.
  *
  * A request is taken from the socket when there is room for all of its data:
  * those of a READ are held until the last has arrived, because a simple reply

@@ -32,7 +32,7 @@ static const struct verb verbs[] = {
     {"plug", cli_plug, "plug [NAME]", "plug it in again"},
     {"map", cli_map,
      "map [--name NAME] [--ro] [--secret-file FILE] [--header-digest] [--take-over]\n"
-     "               [--timeout S] [--root] URL",
+     "               [--timeout S] [--root [--on-other-disk PROGRAM]] URL",
      "the disk as a block device of this machine; prints its name. --root: the machine's own\n"
      "      root will be on it"},
     {"unmap", cli_unmap, "unmap [--force] NAME|/dev/nbdN", "take the block device away again"},

@@ -28,10 +28,10 @@
 #define UNMAP_SECONDS   10
 #define ANSWER_SECONDS  5
 #define DEVICE_BYTES    32
-#define ARGS_MAX        16
+#define ARGS_MAX        20
 
 struct wishes {
-    const char *name, *secret_file, *timeout;
+    const char *name, *secret_file, *timeout, *on_other_disk;
     bool root, read_only, header_digest, take_over;
     const char *url;
 };
@@ -131,6 +131,10 @@ static _Noreturn void become_daemon(const struct wishes *w, int pipe_fd)
     if (w->root) {
         args[0] = "@lunstickd";
         args[n++] = "--root";
+    }
+    if (w->on_other_disk) {
+        args[n++] = "--on-other-disk";
+        args[n++] = w->on_other_disk;
     }
     if (w->secret_file) {
         args[n++] = "--secret-file";
@@ -272,6 +276,7 @@ int cli_map(int argc, char **argv)
     const struct cli_flag flags[] = {
         {.name = "name", .value = &w.name},
         {.name = "root", .set = &w.root},
+        {.name = "on-other-disk", .value = &w.on_other_disk},
         {.name = "timeout", .value = &w.timeout},
         {.name = "ro", .set = &w.read_only},
         {.name = "secret-file", .value = &w.secret_file},

@@ -566,6 +566,7 @@ static int make_drive(struct child *child, const struct child_start *start, unsi
         .deferred = &child->deferred,
         .pool = &child->pool,
         .cable = &child->cable,
+        .memory = start->memory,
         .log = log_module,
         .ctx = child,
         .tell_parent = tell_parent,

@@ -25,9 +25,10 @@ struct child_start {
     gid_t gid;
     const char *root_dir; /* empty directory; NULL: none could be made */
     pid_t parent;
-    bool again;               /* not the first child: the host has seen this disk before */
-    bool unplugged;           /* by the user */
-    const struct slot *slots; /* of each LUN; the child has its own copies */
+    bool again;                /* not the first child: the host has seen this disk before */
+    bool unplugged;            /* by the user */
+    const struct slot *slots;  /* of each LUN; the child has its own copies */
+    struct lun_memory *memory; /* of the disk, from one child to the next; NULL: there is none */
 };
 
 /* Gives up all rights, sets everything up, runs until it is told to stop.

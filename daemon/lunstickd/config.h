@@ -51,8 +51,9 @@ struct daemon_config {
     char run_dir[CONFIG_PATH_BYTES]; /* CONFIG_RUN_DIR/NAME; derived */
     char file[CONFIG_PATH_BYTES];    /* the configuration file that was read; empty: none */
     enum config_front front;
-    bool root;      /* this machine's own root is on the disk (supervisor.h) */
-    char udc[64];   /* empty: the first that is free */
+    bool root; /* this machine's own root is on the disk (supervisor.h) */
+    char on_other_disk[CONFIG_PATH_BYTES]; /* what it runs then; empty: nothing */
+    char udc[64];                          /* empty: the first that is free */
     bool prepare;   /* only make the gadget, for who has no rights (parent.h) */
     bool once;      /* a transient fault at start ends the daemon */
     bool early;     /* plugged in before a disk is there, as an empty drive */

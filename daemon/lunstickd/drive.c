@@ -187,6 +187,11 @@ static void disk_changed(void *ctx, const struct disk_identity *disk)
     d->config.settled(d->config.ctx);
 }
 
+static void disk_refused(void *ctx, const char *why)
+{
+    tell_parent(ctx, PRIVSEP_OTHER_DISK, 0, why);
+}
+
 static struct lun *make_lun(struct drive *d)
 {
     const struct daemon_config *config = d->config.config;
@@ -203,6 +208,9 @@ static struct lun *make_lun(struct drive *d)
         .log = d->config.log,
         .disk_changed = disk_changed,
         .disk_changed_ctx = d,
+        .disk_refused = nbd ? disk_refused : NULL,
+        .disk_refused_ctx = d,
+        .memory = d->config.memory,
         .answer_within_ms = nbd ? 0 : answer_within_ms,
         .attention_off = nbd,
         .cable = nbd ? NULL : d->config.cable,

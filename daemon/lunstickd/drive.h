@@ -32,6 +32,7 @@ struct drive_config {
     struct deferred_list *deferred;
     struct pool *pool;
     struct cable *cable;
+    struct lun_memory *memory; /* of the one disk; NULL: where it may be exchanged */
     void (*log)(enum lun_log_level level, const char *text);
 
     void *ctx;

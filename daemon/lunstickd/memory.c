@@ -21,6 +21,16 @@ void memory_lock(void)
         log_printf(LUN_LOG_WARNING, "memory is not locked: %s", strerror(errno));
 }
 
+void *memory_shared(size_t bytes)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    (void)madvise(memory, bytes, MADV_DONTDUMP);
+    return memory;
+}
+
 void memory_prepare(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

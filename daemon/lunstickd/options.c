@@ -15,6 +15,8 @@ static const char help[] =
     "  --front usb|nbd     for a USB host, or for this machine itself as /dev/nbdN (default: usb)\n"
     "  --root              with --front nbd: this machine's own root will be on the disk; what\n"
     "                      serves it is started again whatever ends it, and reads no file\n"
+    "  --on-other-disk PROGRAM\n"
+    "                      with --root: run when another disk is behind the same name\n"
     "  --ro                the host may not write\n"
     "  --take-over         take the disk from whoever has it reserved (access = \"exclusive\")\n"
     "  --once              end when the target cannot be had at start, or when the part that\n"
@@ -38,6 +40,7 @@ enum {
     OPT_UDC = 256,
     OPT_FRONT,
     OPT_ROOT,
+    OPT_ON_OTHER_DISK,
     OPT_RO,
     OPT_TAKE_OVER,
     OPT_ONCE,
@@ -56,6 +59,7 @@ static const struct option long_options[] = {
     {"udc", required_argument, NULL, OPT_UDC},
     {"front", required_argument, NULL, OPT_FRONT},
     {"root", no_argument, NULL, OPT_ROOT},
+    {"on-other-disk", required_argument, NULL, OPT_ON_OTHER_DISK},
     {"ro", no_argument, NULL, OPT_RO},
     {"take-over", no_argument, NULL, OPT_TAKE_OVER},
     {"once", no_argument, NULL, OPT_ONCE},
@@ -75,7 +79,8 @@ static const struct option long_options[] = {
 
 /* The command line as it was given; NULL or false: not given. */
 struct given {
-    const char *udc, *front, *config, *name, *secret_file, *scheme, *log_level, *url;
+    const char *udc, *front, *on_other_disk, *config, *name, *secret_file, *scheme, *log_level,
+        *url;
     bool root, ro, take_over, once, prepare, header_digest;
 };
 
@@ -137,6 +142,9 @@ static void take(struct given *g, int code)
         break;
     case OPT_ROOT:
         g->root = true;
+        break;
+    case OPT_ON_OTHER_DISK:
+        g->on_other_disk = optarg;
         break;
     case OPT_RO:
         g->ro = true;
@@ -267,6 +275,11 @@ static enum options_result put_all(struct daemon_config *config, const struct gi
     if (g->front && !config_front(g->front, &config->front))
         return wrong(err, "--front ", g->front, "allowed: usb, nbd");
     config->root = g->root;
+    if (g->on_other_disk && put(config->on_other_disk, sizeof(config->on_other_disk),
+                                g->on_other_disk, "--on-other-disk", err) != OPTIONS_RUN)
+        return OPTIONS_WRONG;
+    if (g->on_other_disk && (!g->root || g->on_other_disk[0] != '/'))
+        return wrong(err, "--on-other-disk goes with --root, and is an absolute path", "", "");
     if (g->root && (config->front != CONFIG_FRONT_NBD || config->once))
         return wrong(err, "--root needs --front nbd", "", "and goes without --once");
     if (g->log_level && !config_log_level(g->log_level, &config->log_level))

@@ -5,6 +5,7 @@
 #include "child.h"
 #include "log.h"
 #include "loop.h"
+#include "memory.h"
 #include "notify.h"
 #include "outlet.h"
 #include "privsep.h"
@@ -60,6 +61,7 @@ struct parent {
     struct parent_lun luns[BOT_LUNS_MAX];
     struct slot slots[BOT_LUNS_MAX];
     const struct outlet_ops *outlet;
+    struct lun_memory *memory; /* NULL: a disk may be exchanged */
     bool outlet_made;
     char ffs_dir[CONFIG_PATH_BYTES], empty_dir[CONFIG_PATH_BYTES];
     int control_fd;
@@ -167,6 +169,7 @@ static int fork_child(struct parent *p)
         .again = p->bound_once,
         .unplugged = p->unplugged,
         .slots = p->slots,
+        .memory = p->memory,
     };
     pid_t pid = fork();
     if (pid == 0) {
@@ -440,6 +443,18 @@ static void report_status(struct parent *p, const struct privsep_msg *msg)
     p->child_ran = true;
 }
 
+/* Without a supervisor it is refused, and the right one waited for. */
+static void report_other_disk(struct parent *p, const struct privsep_msg *msg)
+{
+    if (!p->kept)
+        return;
+    (void)snprintf(p->kept->other_disk, sizeof p->kept->other_disk, "%.255s", msg->text[0]);
+    for (char *c = p->kept->other_disk; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    finish(p, PARENT_EXIT_OTHER_DISK);
+}
+
 static void sock_ready(void *ctx, short revents)
 {
     struct parent *p = ctx;
@@ -478,6 +493,9 @@ static void sock_ready(void *ctx, short revents)
         break;
     case PRIVSEP_STATUS:
         report_status(p, &msg);
+        break;
+    case PRIVSEP_OTHER_DISK:
+        report_other_disk(p, &msg);
         break;
     default:
         break;
@@ -662,6 +680,11 @@ static int set_up(struct parent *p)
         return fail("signals", rc);
     if (root)
         choose_user(p);
+    if (config->front == CONFIG_FRONT_NBD) {
+        p->memory = p->kept ? p->kept->memory : memory_shared(sizeof *p->memory);
+        if (!p->memory)
+            return fail("memory", -errno);
+    }
     for (unsigned i = 0; i < config->lun_count; i++) {
         struct parent_lun *l = &p->luns[i];
         l->parent = p;

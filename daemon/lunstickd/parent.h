@@ -8,6 +8,7 @@
 #ifndef LUNSTICK_DAEMON_PARENT_H
 #define LUNSTICK_DAEMON_PARENT_H
 
+#include "bridge/lun_memory.h"
 #include "config.h"
 #include "secrets.h"
 
@@ -23,8 +24,10 @@ struct parent_kept {
     gid_t gid;
     gid_t control_gid; /* who may ask, or RUNDIR_NO_GROUP */
     struct lun_secrets secrets;
-    char portal[128]; /* the address that was found last; empty: none yet */
-    bool shown;       /* the device exists: no fault and no signal ends it any more */
+    char portal[128];          /* the address that was found last; empty: none yet */
+    bool shown;                /* the device exists: no fault and no signal ends it any more */
+    char other_disk[256];      /* what PARENT_EXIT_OTHER_DISK means; printable */
+    struct lun_memory *memory; /* beside this; the child's, and not to be believed */
 };
 
 /*
@@ -36,7 +39,14 @@ struct parent_kept {
  *      target that cannot be had now, and any death of the child; without it
  *      the death of a first child that never came as far as its loop
  *   2  only the user can help: address, name, secret, LUN, scheme
+ *   3  with a supervisor: behind the same name there is another disk now
+ *
+ * With 3, what the kernel asked for stays unanswered and the device waits. An error
+ * would not undo what the system believes of its root, but make it lose what it still
+ * holds; and if the right disk comes back, nothing is lost. Nobody is behind the device
+ * any more, so nothing of the old file systems is written to the other disk.
  */
+#define PARENT_EXIT_OTHER_DISK 3
 int parent_main(const struct daemon_config *config, struct parent_kept *kept);
 
 /*

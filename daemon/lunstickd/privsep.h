@@ -20,6 +20,7 @@
  *     ---- RESOLVE -------------------> LUN number and count of tries
  *     <--- RESOLVED ------------------- numeric address, or the reason
  *     ---- STATUS --------------------> a sentence for the service manager
+ *     ---- OTHER_DISK ----------------> one that was refused: it may not be exchanged
  *     <--- STOP ----------------------- log out and end
  */
 #ifndef LUNSTICK_DAEMON_PRIVSEP_H
@@ -45,6 +46,7 @@ enum privsep_type {
     PRIVSEP_PLUG,                /* number: 1 plug, 0 unplug */
     PRIVSEP_EJECT,               /* lun */
     PRIVSEP_INSERT,              /* lun; number: read-only; text[0]: another disk's URL, or empty */
+    PRIVSEP_OTHER_DISK,          /* text[0]: how it is known */
     PRIVSEP_TYPE_END,
 };
 

@@ -8,10 +8,14 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,15 +41,13 @@ static void own_signals(sigset_t *set)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-/* Shared with each parent process, and in no core file. NULL with errno. */
+/* What is kept from one parent process to the next. NULL with errno. */
 static struct parent_kept *make_kept(void)
 {
-    struct parent_kept *kept = mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE,
-                                    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (kept == MAP_FAILED)
-        return NULL;
-    (void)madvise(kept, sizeof *kept, MADV_DONTDUMP);
-    return kept;
+    struct parent_kept *kept = memory_shared(sizeof *kept);
+    if (kept)
+        kept->memory = memory_shared(sizeof *kept->memory);
+    return kept && kept->memory ? kept : NULL;
 }
 
 /* What is asked of files, now or never. */
@@ -60,6 +62,79 @@ static bool look_up(struct parent_kept *kept, const struct daemon_config *config
     return good;
 }
 
+/* ---- another disk ---- */
+
+/* What is open from the start: where the program is, and whom the user reads. */
+struct place {
+    int root, console;
+};
+
+static struct place know_place(void)
+{
+    return (struct place){.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
+                          .console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC)};
+}
+
+/* Back into the root directory that there was at the start, with what was mounted in it
+ * then, in a mount namespace of our own. The one that is on the disk cannot be read. */
+static int go_back(const struct place *place)
+{
+    static const char *const dirs[] = {"dev", "proc", "sys", "run"};
+    char from[8];
+    struct stat then, now;
+    if (fstat(place->root, &then) == 0 && stat("/", &now) == 0 && then.st_dev == now.st_dev &&
+        then.st_ino == now.st_ino)
+        return 0;
+    if (fchdir(place->root) < 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    for (unsigned i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        (void)snprintf(from, sizeof from, "/%s", dirs[i]);
+        if (mount(from, dirs[i], NULL, MS_BIND | MS_REC, NULL) < 0)
+            log_printf(LUN_LOG_WARNING, "%s for the program: %s", from, strerror(errno));
+    }
+    return chroot(".") < 0 ? -errno : 0;
+}
+
+static _Noreturn void become_program(const char *program, const struct place *place)
+{
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)signal(SIGPIPE, SIG_DFL);
+    int rc = go_back(place);
+    if (rc == 0 && place->console >= 0 &&
+        (dup2(place->console, STDOUT_FILENO) < 0 || dup2(place->console, STDERR_FILENO) < 0))
+        rc = -errno;
+    if (rc == 0) {
+        (void)execl(program, program, (char *)NULL);
+        rc = -errno;
+    }
+    log_printf(LUN_LOG_ERROR, "%s: %s", program, strerror(-rc));
+    log_end();
+    _exit(1);
+}
+
+static void tell_other_disk(const struct daemon_config *config, const struct parent_kept *kept,
+                            const struct place *place)
+{
+    if (place->console >= 0)
+        (void)dprintf(place->console, "lunstick: the disk behind / is another one now (%s)\n",
+                      kept->other_disk);
+    log_printf(LUN_LOG_ERROR, "the disk behind / is another one now (%s)", kept->other_disk);
+    if (!config->on_other_disk[0])
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        log_forked();
+        become_program(config->on_other_disk, place);
+    }
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+/* ---- the parent process ---- */
+
 /* Its wait status. Until the device is shown it hears of the signals that we get. */
 static int watch_over(pid_t parent, const struct parent_kept *kept, const sigset_t *set)
 {
@@ -73,6 +148,12 @@ static int watch_over(pid_t parent, const struct parent_kept *kept, const sigset
     }
 }
 
+static bool ended_for_good(int status)
+{
+    return WIFEXITED(status) &&
+           (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == PARENT_EXIT_OTHER_DISK);
+}
+
 static void say_end(int status)
 {
     if (WIFSIGNALED(status))
@@ -83,11 +164,14 @@ static void say_end(int status)
 }
 
 /* One life of the parent process: its wait status; 1: it could not be started. */
-static int live(const struct daemon_config *config, struct parent_kept *kept, const sigset_t *set)
+static int live(const struct daemon_config *config, struct parent_kept *kept, const sigset_t *set,
+                const struct place *place)
 {
     pid_t parent = fork();
     if (parent == 0) {
         log_forked();
+        (void)close(place->root);
+        (void)close(place->console);
         _exit(parent_main(config, kept));
     }
     if (parent < 0) {
@@ -95,7 +179,7 @@ static int live(const struct daemon_config *config, struct parent_kept *kept, co
         return 1 << 8;
     }
     int status = watch_over(parent, kept, set);
-    if (!WIFEXITED(status) || kept->shown)
+    if (!ended_for_good(status) && (!WIFEXITED(status) || kept->shown))
         say_end(status);
     return status;
 }
@@ -124,12 +208,15 @@ int supervisor_main(const struct daemon_config *config)
     int rc = log_to_kernel();
     if (rc < 0)
         log_printf(LUN_LOG_WARNING, "/dev/kmsg: %s: the log goes to stderr", strerror(-rc));
-    int status = live(config, kept, &set);
-    while (kept->shown && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+    const struct place place = know_place();
+    int status = live(config, kept, &set, &place);
+    while (kept->shown && !ended_for_good(status)) {
         (void)nanosleep(&pause, NULL);
         log_text(LUN_LOG_WARNING, "starting the parent process again");
-        status = live(config, kept, &set);
+        status = live(config, kept, &set, &place);
     }
+    if (kept->shown && WEXITSTATUS(status) == PARENT_EXIT_OTHER_DISK)
+        tell_other_disk(config, kept, &place);
     log_end();
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -12,7 +12,11 @@
  * root and working directory with the first process's, and systemd's shutdown, which
  * spares root's processes whose name begins with '@'.
  *
- * Once the device was shown, signals end nothing: lunstick unmap does.
+ * Once the device was shown, signals end nothing: lunstick unmap does, and another disk
+ * behind the same name. Then a line on the console says so, and the program of
+ * --on-other-disk is run: in the root directory that there was at the start, with /dev,
+ * /proc, /sys and /run as they are now. The device waits all the while (parent.h says
+ * why); whoever starts the machine anew must not sync it before.
  */
 #ifndef LUNSTICK_DAEMON_SUPERVISOR_H
 #define LUNSTICK_DAEMON_SUPERVISOR_H
@@ -20,7 +24,7 @@
 #include "config.h"
 
 /* Exit status as that of parent_main() that ended it: 0, or that of a fault before the
- * device was shown. */
+ * device was shown; PARENT_EXIT_OTHER_DISK, when the program has ended. */
 int supervisor_main(const struct daemon_config *config);
 
 #endif

@@ -99,6 +99,11 @@ static void root_is_a_block_device_that_is_waited_for(void **state)
     assert_int_equal(run(URL, "--root"), OPTIONS_WRONG);
     assert_string_equal(said, "lunstickd: --root needs --front nbd; and goes without --once\n");
     assert_int_equal(run(URL, "--front", "nbd", "--root", "--once"), OPTIONS_WRONG);
+    assert_int_equal(run(URL, "--front", "nbd", "--root", "--on-other-disk", "/bin/x"),
+                     OPTIONS_RUN);
+    assert_string_equal(config.on_other_disk, "/bin/x");
+    assert_int_equal(run(URL, "--front", "nbd", "--root", "--on-other-disk", "x"), OPTIONS_WRONG);
+    assert_int_equal(run(URL, "--front", "nbd", "--on-other-disk", "/bin/x"), OPTIONS_WRONG);
 }
 
 /* systemd spares who is called so */

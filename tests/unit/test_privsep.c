@@ -145,6 +145,7 @@ static void only_the_childs_types_come_from_the_child(void **state)
     assert_true(privsep_from_child(PRIVSEP_PLUG));
     assert_true(privsep_from_child(PRIVSEP_EJECT));
     assert_true(privsep_from_child(PRIVSEP_INSERT));
+    assert_true(privsep_from_child(PRIVSEP_OTHER_DISK));
 }
 
 static void descriptors_travel_with_their_message(void **state)

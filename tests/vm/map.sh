@@ -65,8 +65,10 @@ file_system() {
     e2fsck -fn "$work/part"
 }
 
+# Each with a tag of its own: other records in the same places.
 writer_starts() {
-    pi run 'rm -f /run/records; records write $(readlink /dev/disk) /run/records -b 16 -r 32 >/run/records.said 2>&1 &'
+    pi run "rm -f /run/records; records write \$(readlink /dev/disk) /run/records -b 16 -r 32 -t $RANDOM \
+        >/run/records.said 2>&1 &"
     pi run -t 20 "$(records_wait 30)"
 }
 
@@ -103,6 +105,13 @@ daemon_killed() {
     pi run 'pidof records'
     same device "$(cat "$work/device")" "$(pi run -t 40 "lunstick map $(url disk)")"
     writer_goes_on
+}
+
+# The child that knew is gone as well; the device waits for the right disk.
+older_copy_is_refused() {
+    pi run -t 40 'until grep -q "blocks that it acknowledged read differently" /run/lunstick/disk-1.log; do sleep 0.2; done'
+    pi run 'sleep 2; pidof records'
+    same "older copy" "$(sha <"$work/older.img")" "$(sha <"$work/disk.img")"
 }
 
 memory_is_safe() {
@@ -157,6 +166,20 @@ sleep 5
 target_start
 tgtd_target disk 64M
 test_case "map: the target killed for 5 s under a writer" writer_goes_on
+cp --sparse=always "$work/disk.img" "$work/older.img"
+writer_starts
+tgtd_kill || true
+pi run "kill -9 $(child)"
+cp --sparse=always "$work/disk.img" "$work/right.img"
+cp --sparse=always "$work/older.img" "$work/disk.img"
+target_start
+tgtd_target disk 64M
+test_case "map: an older copy is refused, also by a child that never saw the disk" older_copy_is_refused
+tgtd_kill || true
+mv "$work/right.img" "$work/disk.img"
+target_start
+tgtd_target disk 64M
+test_case "map: the right disk back, and the writer goes on" writer_goes_on
 test_case "map: unmap leaves nothing" goes_away
 test_case "map: read-only, with another name" read_only
 test_case "map: what a killed daemon left is removed, unless it is mounted" cleaned_up

@@ -17,14 +17,24 @@ printf 'label: dos\n48M,,L\n' | sfdisk -q "$work/disk.img"
 tgtd_target disk 112M
 tgtd_target closed 16M chap=me:right-secret
 
-# What an initramfs has, in /mnt, and what it does.
-pi run 'modprobe ext4; modprobe nbd nbds_max=0; mount -t tmpfs first /mnt && cd /mnt &&
-    mkdir -p bin dev proc sys run sysroot tmp && cp /usr/bin/busybox bin/ && cp /usr/sbin/lunstickd bin/ &&
-    ln -s lunstickd bin/lunstick && for name in sh dd cat pivot_root; do ln -s busybox bin/$name; done &&
-    mount -t proc proc proc && mount -t sysfs sys sys && mount -t devtmpfs dev dev && mount -t tmpfs run run'
 echo not-the-secret >"$work/secret"
 chmod 600 "$work/secret"
-pi put "$work/secret" /mnt/secret
+cat >"$work/other-disk" <<'END'
+#!/bin/sh
+echo "seen from $(cat /where), console $(readlink /proc/$$/fd/2)" >/run/other-disk
+END
+chmod 755 "$work/other-disk"
+
+# What an initramfs has, in /mnt.
+initramfs_made() {
+    pi run 'modprobe ext4; modprobe nbd nbds_max=0; mount -t tmpfs first /mnt && cd /mnt &&
+        mkdir -p bin dev proc sys run sysroot tmp && cp /usr/bin/busybox bin/ && cp /usr/sbin/lunstickd bin/ &&
+        ln -s lunstickd bin/lunstick && for name in sh dd cat pivot_root readlink; do ln -s busybox bin/$name; done &&
+        mount -t proc proc proc && mount -t sysfs sys sys && mount -t devtmpfs dev dev && mount -t tmpfs run run &&
+        echo "the initramfs" >where'
+    pi put "$work/secret" /mnt/secret
+    pi put "$work/other-disk" /mnt/other-disk
+}
 
 # inside COMMAND...: in the initramfs; behind the change, in the new root
 inside() { pi run -t 60 "PATH=/bin chroot /mnt $*"; }
@@ -61,8 +71,10 @@ wrong_use_is_told() {
     same "run directory" '' "$(pi run 'ls /mnt/run/lunstick')"
 }
 
+mapped() { inside lunstick map --root --name root --on-other-disk /other-disk "$(url disk)"; }
+
 appears() {
-    same device /dev/nbd0 "$(inside lunstick map --root --name root "$(url disk)" | tee "$work/device")"
+    same device /dev/nbd0 "$(mapped)"
     pi run -t 20 'until [ -b /dev/nbd0p1 ]; do sleep 0.1; done; ls -l /proc/$(pidof lunstickd | cut -d" " -f1)/fd'
     pi run dmesg | grep 'lunstickd: the disk is /dev/nbd0'
 }
@@ -90,14 +102,13 @@ END
 }
 
 # root in its own file system
-becomes_root() {
+root_changes() {
     pi run -t 90 - <<'END'
 set -e
-mkfs.ext4 -q -F /dev/nbd0p1
 mount -t ext4 /dev/nbd0p1 /mnt/sysroot
 cd /mnt/sysroot
-mkdir -p bin dev proc sys run tmp etc
-cp -a /mnt/bin .
+mkdir -p dev proc sys run tmp etc
+[ -d bin ] || cp -a /mnt/bin .
 cp /usr/bin/records bin/
 echo 'root:x:0:0:root:/:/bin/sh' >etc/passwd
 for dir in proc sys dev run; do mount --move /mnt/$dir $dir; done
@@ -105,13 +116,18 @@ mkdir run/initramfs
 chroot /mnt /bin/busybox sh -c "cd /sysroot && /bin/pivot_root . run/initramfs"
 grep ' /mnt ext4 ' /proc/mounts
 END
+}
+
+becomes_root() {
+    pi run -t 60 'mkfs.ext4 -q -F /dev/nbd0p1'
+    root_changes
     pi run 'for pid in $(chain); do
             for of in root cwd; do readlink /proc/$pid/$of; done; ls -l /proc/$pid/fd; done' >"$work/processes"
     cat "$work/processes"
     # the child has its empty directory
     same roots 4 "$(grep -c '^/mnt$' "$work/processes")"
     same "child's" 2 "$(grep -c '^/mnt/run/lunstick/root/empty$' "$work/processes")"
-    ! grep initramfs "$work/processes"
+    same "only for the program" 1 "$(grep -c initramfs "$work/processes")"
 }
 
 # The programs that do it are on the disk; and the records beside it.
@@ -158,6 +174,16 @@ signals_end_nothing() {
     same processes "$before" "$after"
 }
 
+# Nothing is written to it, nothing fails, and nobody takes the device over.
+another_disk_ends_it() {
+    pi run -t 30 'until [ -e /mnt/run/other-disk ]; do sleep 0.2; done; while pidof lunstickd; do sleep 0.1; done'
+    pi log | grep -a '^lunstick: the disk behind / is another one now (blocks that it acknowledged read differently)'
+    same program 'seen from the initramfs, console /dev/console' "$(pi run 'cat /mnt/run/other-disk')"
+    pi run 'pidof records; sleep 3; cat /sys/block/nbd0/pid'
+    ! pi run dmesg | grep -iE 'I/O error|EXT4-fs error|Aborting journal'
+    same "older copy" "$(sha <"$work/older.img")" "$(sha <"$work/disk.img")"
+}
+
 goes_away() {
     pi run -t 60 'kill $(pidof records) $(pidof load) $(pidof sh | tr " " "\n" | while read -r pid; do
             [ "$(readlink /proc/$pid/root)" = /mnt ] && echo $pid; done)
@@ -171,6 +197,7 @@ goes_away() {
     e2fsck -fn "$work/part"
 }
 
+initramfs_made
 test_case "map --root: what goes wrong is told, and nothing stays" wrong_use_is_told
 test_case "map --root: the device is there, the log is the kernel's" appears
 test_case "map --root: neither the kernel nor systemd kills its processes" processes_are_spared
@@ -180,3 +207,16 @@ test_case "map --root: signals end nothing" signals_end_nothing
 test_case "map --root: the child killed under load, caches dropped" killed 1
 test_case "map --root: the parent killed under load, caches dropped" killed 2
 test_case "map --root: unmap --force, and the file system is clean" goes_away
+
+pi run -t 20 'umount -l /mnt; while [ -e /sys/block/nbd0 ]; do sleep 0.1; done'
+initramfs_made
+mapped
+pi run -t 20 'until [ -b /dev/nbd0p1 ]; do sleep 0.1; done'
+root_changes
+cp --sparse=always "$work/disk.img" "$work/older.img"
+load_starts
+tgtd_kill || true
+cp --sparse=always "$work/older.img" "$work/disk.img"
+target_start
+tgtd_target disk 112M
+test_case "map --root: an older copy ends it, and stays as it is" another_disk_ends_it
