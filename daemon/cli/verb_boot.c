@@ -147,6 +147,7 @@ static const struct subverb subverbs[] = {
     {"words", boot_words},
     {"image", cli_boot_image},
     {"image-words", boot_image_words},
+    {"modules", cli_boot_modules},
 };
 
 #define SUBVERBS_COUNT (sizeof(subverbs) / sizeof(subverbs[0]))

@@ -91,8 +91,8 @@ int cli_boot_image(int argc, char **argv)
         {.name = "serial1", .value = &serials[1]},
         {.name = NULL},
     };
-    static struct image_room room;
-    static struct image image;
+    struct image_room *room;
+    struct image image;
     struct image_board board = {.config_txt = {.revision = 0}};
     struct image_trees trees;
     struct image_files files;
@@ -113,10 +113,13 @@ int cli_boot_image(int argc, char **argv)
         image_trees_close(&trees);
         return cli_fail(argv[0], CLI_WRONG, "%s: %s", wrong, strerror(-error));
     }
+    room = malloc(sizeof(*room));
     files = image_trees_files(&trees);
-    found = image_find(&room, &files, &board, &image, why);
+    snprintf(why, sizeof(why), "%s", strerror(ENOMEM));
+    found = room && image_find(room, &files, &board, &image, why);
     if (found)
         print_image(&trees, &image);
     image_trees_close(&trees);
+    free(room);
     return found ? CLI_OK : cli_fail(argv[0], CLI_WRONG, "%s", why);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An image's files, and what is found in them. The first line has the board's model,
- * the second two versions to compare; then files, each a line "B/PATH" (of the boot
- * partition) or "R/PATH" (of the root file system) and its data up to a line "%%".
+ * the second two versions to compare, the third modules that are wanted; then files,
+ * each a line "B/PATH" (of the boot partition), "R/PATH" (of the root file system) or
+ * "MN" (N-th of the texts about modules) and its data up to a line "%%".
  */
+#include "boot/image_modules.h"
 #include "boot/image_version.h"
 #include "tests/unit/image_memory.h"
 
@@ -43,7 +45,38 @@ static void check_versions(char *line)
     check(image_version_compare_debian(b, b) == 0);
 }
 
-static void read_files(struct image_memory *memory, char *rest, char *limit)
+#define TEXTS   5
+#define ALIASES 64
+
+static void check_modules(const char *const *texts, const char *wishes)
+{
+    static struct image_modules m;
+    static struct image_modules_alias aliases[ALIASES];
+    size_t count;
+
+    memset(&m, 0, sizeof(m));
+    m.dep = texts[0];
+    m.softdep = texts[1];
+    m.builtin = texts[2];
+    m.builtin_info = texts[3];
+    m.aliases = aliases;
+    count = image_modules_index(texts[4], aliases, ALIASES);
+    m.aliases_count = count < ALIASES ? count : ALIASES;
+    for (struct text_span rest = {wishes, strlen(wishes)}; rest.bytes > 0;) {
+        char word[64];
+        unsigned before = m.count;
+        if (!text_copy(text_word(&rest), word, sizeof(word)) || word[0] == '\0')
+            continue;
+        image_modules_take_device(&m, word);
+        if (image_modules_take(&m, word) != IMAGE_MODULES_TAKEN)
+            check(m.count == before);
+    }
+    check(m.count <= IMAGE_MODULES_MAX);
+    for (unsigned i = 0; i < m.count; i++)
+        check(memmem(m.dep, strlen(m.dep), m.taken[i].text, m.taken[i].bytes) != NULL);
+}
+
+static void read_files(struct image_memory *memory, const char **texts, char *rest, char *limit)
 {
     static const char end[] = "\n%%\n";
 
@@ -55,7 +88,9 @@ static void read_files(struct image_memory *memory, char *rest, char *limit)
 
         cut(&rest, limit, end);
         to = rest == limit ? limit : rest - strlen(end);
-        if (path[0] == '/' && strlen(path) < IMAGE_PATH_BYTES / 2)
+        if (path[-1] == 'M' && path[0] >= '0' && path[0] < '0' + TEXTS)
+            texts[path[0] - '0'] = from;
+        else if (path[0] == '/' && strlen(path) < IMAGE_PATH_BYTES / 2)
             image_memory_add(memory, tree, path, from, (size_t)(to - from));
     }
 }
@@ -93,6 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct image_board board = {.config_txt = {.revision = 0xc03111, .serial = 0x12345678}};
     struct image_memory memory = {.count = 0};
     struct image_files files = image_memory_files(&memory);
+    const char *texts[TEXTS] = {"", "", "", "", ""};
+    const char *wishes;
     char why[IMAGE_WHY_BYTES];
     char *text = malloc(size + 1);
     char *rest = text;
@@ -104,7 +141,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(board.config_txt.model, sizeof(board.config_txt.model), "%s", cut(&rest, limit, "\n"));
     strcpy(board.serial[0], "ttyAMA0");
     check_versions(cut(&rest, limit, "\n"));
-    read_files(&memory, rest, limit);
+    wishes = cut(&rest, limit, "\n");
+    read_files(&memory, texts, rest, limit);
+    check_modules(texts, wishes);
     memset(&room, 0xa5, sizeof(room));
     memset(&image, 0xa5, sizeof(image));
     memset(why, 0xa5, sizeof(why));
