@@ -11,11 +11,11 @@ write_licences() {
     local dir=$1 programs=$2 kit=$3 static=$top/hw/static suite name version sum package
     mkdir -p "$dir/programs"
     rm -f "$dir"/*.orig.tar.*
-    install -m 644 "$programs"/{busybox-LICENSE,kexec-COPYING} "$top/LICENSE" "$top/THIRD-PARTY.md" \
+    install -m 644 "$programs"/{busybox-LICENSE,kexec-COPYING,libzstd-LICENSE} "$top/LICENSE" "$top/THIRD-PARTY.md" \
         "$kit" "$dir/"
     [ ! -r /usr/share/doc/musl-dev/copyright ] ||
         install -m 644 /usr/share/doc/musl-dev/copyright "$dir/musl-copyright"
-    install -m 644 "$static"/programs/{build,sources,busybox.config} "$dir/programs/"
+    install -m 644 "$static"/programs/{build,sources,busybox.config,unzstd.c} "$dir/programs/"
     install -m 644 "$programs/busybox.config" "$dir/programs/busybox.config.all"
     while read -r suite name version sum; do
         install -m 644 "$(fetch_source "$suite" "${LUNSTICK_SOURCES:-$LUNSTICK_CACHE/sources}" \
@@ -31,7 +31,8 @@ write_licences() {
 | libiscsi, libusbgx, libaio, libconfig, in \`bin/lunstick\` | LGPL-2.1-or-later, libaio LGPL-2-or-later | \`${kit##*/}\` names it, and links the program again with changed libraries |
 | \`bin/busybox\` | GPL-2.0-only (\`busybox-LICENSE\`) | \`busybox_*.orig.tar.*\`, unchanged, with \`programs/busybox.config\` |
 | \`bin/kexec\` | GPL-2.0-only (\`kexec-COPYING\`) | \`kexec-tools_*.orig.tar.*\`, unchanged |
-| musl, in all three | MIT (\`musl-copyright\`, \`THIRD-PARTY.md\`) | Debian's \`musl-dev\` |
+| \`bin/unzstd\` | BSD-3-Clause (\`libzstd-LICENSE\`); its \`unzstd.c\` BSD-2-Clause | \`libzstd_*.orig.tar.*\`, unchanged, with \`programs/unzstd.c\` |
+| musl, in all four | MIT (\`musl-copyright\`, \`THIRD-PARTY.md\`) | Debian's \`musl-dev\` |
 END
         while read -r version package; do
             echo "| \`lib/modules/$version\` | GPL-2.0-only | that of the kernel $version${package:+, Debian package $package} |"
@@ -41,7 +42,7 @@ END
 Whoever passes the initramfs on passes this directory on, and for the modules what the
 GPL asks for with the kernel itself.
 
-busybox and kexec were compiled by \`programs/build\`, which needs lunstick's source around
+busybox, kexec and unzstd were compiled by \`programs/build\`, which needs lunstick's source around
 it (\`hw/static/programs/\`) and shows the commands to everybody else. \`programs/sources\` has
 the tarballs' sums.
 END

@@ -33,7 +33,8 @@ if(LUNSTICK_STATIC AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
   install(CODE "execute_process(COMMAND \"${_hw}/static/programs/build\" OUTPUT_VARIABLE dir
                                 OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
                 file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/lunstick/boot/bin\"
-                     TYPE PROGRAM FILES \"\${dir}/busybox\" \"\${dir}/kexec\")")
+                     TYPE PROGRAM FILES \"\${dir}/busybox\" \"\${dir}/kexec\"
+                                  \"\${dir}/unzstd\")")
   install(PROGRAMS "${_boot}/initramfs-tools/hook"
           DESTINATION share/initramfs-tools/hooks RENAME lunstick)
   install(FILES "${_boot}/initramfs-tools/script"

@@ -80,6 +80,7 @@ drwxr-xr-x root/root ./usr/lib/lunstick/boot/
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/busybox
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/kexec
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/unzstd
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/etc/
 -rw-r--r-- root/root ./usr/lib/lunstick/boot/etc/group
 -rw-r--r-- root/root ./usr/lib/lunstick/boot/etc/passwd
