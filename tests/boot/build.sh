@@ -60,6 +60,7 @@ contents() {
 bin/busybox 755
 bin/kexec 755
 bin/lunstick 755
+bin/unzstd 755
 etc/group 644
 etc/lunstick/defaults 644
 etc/passwd 644
@@ -67,6 +68,7 @@ init 755
 shutdown 755
 usr/share/lunstick/configfs-templates/disk.scheme 644
 $(cd "$top/boot/initramfs" && find lib -type f -printf 'lib/lunstick/%f 755\n')
+lib/lunstick/modules 644
 END
     )" "$(cd "$work/$1.d" && find . -path ./lib/modules -prune -o -type f -printf '%P %m\n' | sort)" &&
         equal "links" "$(printf '%s\n' 'bin/lunstickd lunstick' 'bin/sh busybox' 'sbin bin')" \
@@ -75,12 +77,13 @@ END
 
 programs_are_static() {
     local program
-    for program in busybox kexec lunstick; do
+    for program in busybox kexec lunstick unzstd; do
         equal "$program" "AArch64 0" "$(readelf -hlW "$work/$1.d/bin/$program" |
             awk '/Machine:/ { machine = $2 } /INTERP|DYNAMIC/ { n++ } END { print machine, n + 0 }')" || return
     done
     qemu-aarch64-static "$work/$1.d/bin/busybox" true &&
         qemu-aarch64-static "$work/$1.d/bin/kexec" --version &&
+        equal unzstd words "$(echo words | zstd -q | qemu-aarch64-static "$work/$1.d/bin/unzstd")" &&
         qemu-aarch64-static "$work/$1.d/bin/lunstick" --version
 }
 
@@ -145,7 +148,9 @@ papers() {
     for sum in busybox-LICENSE kexec-COPYING; do
         grep -q 'GNU GENERAL PUBLIC LICENSE' "$dir/$sum" || return
     done
-    cmp "$dir/programs/busybox.config" "$top/hw/static/programs/busybox.config" &&
+    cmp "$dir/programs/unzstd.c" "$top/hw/static/programs/unzstd.c" &&
+        grep -q '^BSD License' "$dir/libzstd-LICENSE" &&
+        cmp "$dir/programs/busybox.config" "$top/hw/static/programs/busybox.config" &&
         grep -q '^CONFIG_PIVOT_ROOT=y' "$dir/programs/busybox.config.all" && [ -s "$dir/musl-copyright" ] &&
         tar -tf "$dir/lunstickd-relink-aarch64.tar.gz" | grep '/relink.sh$' &&
         grep -F 'lib/modules/6.1.' "$dir/README.md"
