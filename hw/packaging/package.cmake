@@ -34,7 +34,9 @@ if(LUNSTICK_STATIC AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
                                 OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
                 file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/lunstick/boot/bin\"
                      TYPE PROGRAM FILES \"\${dir}/busybox\" \"\${dir}/kexec\"
-                                  \"\${dir}/unzstd\")")
+                                  \"\${dir}/unzstd\")
+                file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/lunstick/boot\"
+                     TYPE FILE FILES \"\${dir}/applets\")")
   install(PROGRAMS "${_boot}/initramfs-tools/hook"
           DESTINATION share/initramfs-tools/hooks RENAME lunstick)
   install(FILES "${_boot}/initramfs-tools/script"

@@ -77,6 +77,7 @@ boot_contents() {
     cat <<END
 drwxr-xr-x root/root ./usr/lib/lunstick/
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/
+-rw-r--r-- root/root ./usr/lib/lunstick/boot/applets
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/busybox
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/kexec
