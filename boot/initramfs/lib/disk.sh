@@ -14,6 +14,7 @@ map_disk() {
     [ -z "$secret" ] || [ -r "$secret" ] ||
         { fail "$secret is not in this initramfs (lunstick.secret-file=)"; return; }
     device=$(lunstick map --root --name root --timeout "$(seconds_left)" \
+        --on-other-disk /lib/lunstick/other-disk \
         ${secret:+--secret-file "$secret"} "$@" "$url" 2>/run/lunstick/map.said) ||
         { fail "$(sed 's/^lunstick map: //' /run/lunstick/map.said | tail -n 1)"; return; }
     disk=${device#/dev/}
