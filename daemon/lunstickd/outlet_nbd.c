@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct {
+static struct outlet_nbd {
     struct owner owner;
     char lock[CONFIG_PATH_BYTES];
     const char *daemon_name;
@@ -25,7 +25,7 @@ static struct {
     bool ours; /* connected by us; else it waits for whoever comes, and is left alone */
     char name[32];
     struct loop_watch settling; /* somebody sets the queue up and looks for partitions */
-} nbd = {.owner = {.fd = -1}, .fd = -1, .index = -1, .settling = {.fd = -1}};
+} nbd;
 
 char *outlet_nbd_backend(char backend[OUTLET_NBD_BACKEND_BYTES], const char *name, const char *disk)
 {
@@ -116,6 +116,7 @@ static void settle(const struct nbd_geometry *geometry)
 static int outlet_create(const struct outlet_config *oc, char why[OUTLET_WHY_BYTES])
 {
     const struct daemon_config *config = oc->config;
+    nbd = (struct outlet_nbd){.owner = {.fd = -1}, .fd = -1, .index = -1, .settling = {.fd = -1}};
     if (oc->adopt) {
         (void)snprintf(why, OUTLET_WHY_BYTES,
                        "must be started by root, who makes the block device (try sudo)");

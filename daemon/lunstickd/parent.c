@@ -14,6 +14,7 @@
 #include "sandbox.h"
 #include "secrets.h"
 #include "slot.h"
+#include "supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,16 +34,20 @@
 #define STOP_MS 2500 /* the child's log-out, and a little more */
 /* The cable is out for at least this long: a host that only had to reset the port
  * would go on with a child that does not know which disk the host had. */
-#define RESTART_MIN_MS     1000
-#define RESTART_MAX_MS     5000
-#define RESTART_HEALTHY_MS 60000 /* who lived that long starts again after the shortest pause */
-#define BIND_RETRY_MS      2000
+#define RESTART_MIN_MS      1000
+#define RESTART_MAX_MS      5000
+#define RESTART_HEALTHY_MS  60000 /* who lived that long starts again after the shortest pause */
+#define BIND_RETRY_MS       2000
+#define SUPERVISOR_RETRY_MS 1000
 
 /* What set-up of children, configfs and mounts need; all else is dropped. */
 #define PARENT_CAPABILITIES                                                                        \
     (1ULL << CAP_SYS_ADMIN | 1ULL << CAP_CHOWN | 1ULL << CAP_FOWNER | 1ULL << CAP_DAC_OVERRIDE |   \
      1ULL << CAP_KILL | 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP |            \
      1ULL << CAP_SYS_CHROOT | 1ULL << CAP_IPC_LOCK | 1ULL << CAP_SYS_RESOURCE)
+
+/* And where it may have to start a supervisor, which may have to start the machine anew. */
+#define PARENT_CAPABILITIES_KEPT (PARENT_CAPABILITIES | 1ULL << CAP_SYS_BOOT)
 
 struct parent;
 
@@ -55,6 +60,9 @@ struct parent_lun {
 struct parent {
     const struct daemon_config *config;
     struct parent_kept *kept; /* NULL: no supervisor */
+    pid_t above;              /* it started us */
+    pid_t supervisor;         /* started by us, when that one was gone; 0: none */
+    uint64_t supervise_at_us; /* LOOP_NEVER: there is one */
     struct loop loop;
     struct deferred_list deferred; /* stays empty */
     struct loop_watch signals, sock;
@@ -502,6 +510,32 @@ static void sock_ready(void *ctx, short revents)
     }
 }
 
+/* ---- the supervisor ---- */
+
+/* It alone of our children gets to know what is kept: there are secrets in it. */
+static void keep_from_children(struct parent_kept *kept, bool from_all)
+{
+    (void)madvise(kept, sizeof *kept, from_all ? MADV_DONTFORK : MADV_DOFORK);
+}
+
+static void want_supervisor(struct parent *p)
+{
+    keep_from_children(p->kept, false);
+    p->supervisor = supervisor_replace(p->config, p->kept);
+    keep_from_children(p->kept, true);
+    p->supervise_at_us =
+        p->supervisor > 0 ? LOOP_NEVER : loop_now_us() + SUPERVISOR_RETRY_MS * 1000ULL;
+    log_text(LUN_LOG_WARNING, p->supervisor > 0
+                                  ? "the supervisor is gone: there is another"
+                                  : "the supervisor is gone, and no process can be started");
+}
+
+static void look_for_supervisor(struct parent *p)
+{
+    if (p->supervisor == 0 && getppid() != p->above)
+        want_supervisor(p);
+}
+
 /* ---- signals and time ---- */
 
 /* The host sees the cable pulled first; then nothing new comes, and the child
@@ -539,6 +573,8 @@ static void reap(struct parent *p)
             resolver_died(&p->luns[i].resolver, pid);
         if (pid == p->child)
             child_died(p, status);
+        if (p->kept && pid == p->supervisor)
+            want_supervisor(p);
     }
 }
 
@@ -551,6 +587,8 @@ static void signal_ready(void *ctx, short revents)
         return;
     if (info.ssi_signo == SIGCHLD)
         reap(p);
+    else if (info.ssi_signo == SIGUSR1)
+        look_for_supervisor(p);
     else if (p->kept && p->kept->shown)
         log_text(LUN_LOG_WARNING, "signals do not end what the machine's root is on; lunstick "
                                   "unmap --force does");
@@ -563,6 +601,7 @@ static uint64_t prepare(void *ctx)
     struct parent *p = ctx;
     uint64_t next_us = loop_earlier(p->bind_at_us, loop_earlier(p->restart_at_us, p->kill_at_us));
     next_us = loop_earlier(next_us, log_next_timeout_us());
+    next_us = loop_earlier(next_us, p->supervise_at_us);
     for (unsigned i = 0; i < p->config->lun_count; i++)
         next_us = loop_earlier(next_us, p->luns[i].resolver.deadline_us);
     return next_us;
@@ -583,6 +622,8 @@ static void timers(void *ctx)
         bind_gadget(p);
     if (now_us >= p->restart_at_us)
         restart(p);
+    if (now_us >= p->supervise_at_us)
+        want_supervisor(p);
     log_run_timeouts();
 }
 
@@ -596,6 +637,8 @@ static int watch_signals(struct parent *p)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGCHLD);
+    if (p->kept)
+        (void)sigaddset(&set, SIGUSR1); /* the supervisor died */
     /* Whoever started us may have ignored SIGCHLD, and so would we. */
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGCHLD, SIG_DFL) == SIG_ERR ||
         signal(SIGPIPE, SIG_IGN) == SIG_ERR)
@@ -710,7 +753,9 @@ static int set_up(struct parent *p)
     rc = start_child(p);
     if (rc < 0)
         return fail("cannot start a process", rc);
-    rc = sandbox_keep_capabilities(root ? PARENT_CAPABILITIES : 0);
+    rc = sandbox_keep_capabilities(!root     ? 0
+                                   : p->kept ? PARENT_CAPABILITIES_KEPT
+                                             : PARENT_CAPABILITIES);
     return rc < 0 ? fail("capabilities", rc) : 0;
 }
 
@@ -724,7 +769,7 @@ static void tear_down(struct parent *p, int exit_code)
     for (unsigned i = 0; i < p->config->lun_count; i++)
         if (p->luns[i].parent)
             resolver_cancel(&p->luns[i].resolver);
-    while (waitpid(-1, NULL, 0) > 0) {
+    while (waitpid(-1, NULL, p->supervisor > 0 ? WNOHANG : 0) > 0) { /* it waits for us */
     }
     /* The device waits for the next one, as if we had been killed. */
     if (p->kept && p->kept->shown && exit_code != 0)
@@ -743,8 +788,10 @@ static void tear_down(struct parent *p, int exit_code)
     notify_close();
 }
 
+/* A process that another parent's supervisor started has that one's object. */
 static void begin(struct parent *p, const struct daemon_config *config)
 {
+    memset(p, 0, sizeof *p);
     p->config = config;
     p->outlet = config->front == CONFIG_FRONT_NBD ? &outlet_nbd : &outlet_usb;
     (void)umask(022);
@@ -785,15 +832,25 @@ int parent_prepare(const struct daemon_config *config)
     return 0;
 }
 
+/* Under a supervisor. */
+static void begin_below(struct parent *p)
+{
+    keep_from_children(p->kept, true);
+    p->bound_once = p->kept->shown;
+    p->above = getppid();
+    (void)prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
+    if (p->above == 1) /* it is gone already */
+        p->supervise_at_us = loop_now_us();
+}
+
 int parent_main(const struct daemon_config *config, struct parent_kept *kept)
 {
     struct parent *p = &the_parent;
     begin(p, config);
     p->kept = kept;
-    if (kept) {
-        (void)madvise(kept, sizeof *kept, MADV_DONTFORK);
-        p->bound_once = kept->shown;
-    }
+    p->supervise_at_us = LOOP_NEVER;
+    if (kept)
+        begin_below(p);
     p->control_fd = -1;
     p->signals.fd = -1;
     p->bind_at_us = p->restart_at_us = p->kill_at_us = LOOP_NEVER;
@@ -807,6 +864,10 @@ int parent_main(const struct daemon_config *config, struct parent_kept *kept)
         exit_code = rc < 0 ? fail("event loop", rc) : p->exit_code;
     }
     tear_down(p, exit_code);
+    if (kept) {
+        kept->exit_status = exit_code;
+        kept->ended = true;
+    }
     log_end();
     return exit_code;
 }

@@ -24,8 +24,10 @@ struct parent_kept {
     gid_t gid;
     gid_t control_gid; /* who may ask, or RUNDIR_NO_GROUP */
     struct lun_secrets secrets;
-    char portal[128];          /* the address that was found last; empty: none yet */
-    bool shown;                /* the device exists: no fault and no signal ends it any more */
+    char portal[128]; /* the address that was found last; empty: none yet */
+    bool shown;       /* the device exists: no fault and no signal ends it any more */
+    bool ended;       /* in order, with: */
+    int exit_status;
     char other_disk[256];      /* what PARENT_EXIT_OTHER_DISK means; printable */
     struct lun_memory *memory; /* beside this; the child's, and not to be believed */
 };

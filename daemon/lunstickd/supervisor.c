@@ -64,28 +64,39 @@ static bool look_up(struct parent_kept *kept, const struct daemon_config *config
 
 /* ---- another disk ---- */
 
-/* What is open from the start: where the program is, and whom the user reads. */
-struct place {
-    int root, console;
-};
+/* What is open from the start, in each supervisor and parent: where the program is, and
+ * what the user reads. */
+enum { ROOT_FD = STDERR_FILENO + 1, CONSOLE_FD, FIRST_FD };
 
-static struct place know_place(void)
+static int open_as(int fd, const char *path, int flags)
 {
-    return (struct place){.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
-                          .console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC)};
+    int opened = open(path, flags | O_CLOEXEC);
+    if (opened < 0 || opened == fd)
+        return opened < 0 ? -errno : 0;
+    int rc = dup3(opened, fd, O_CLOEXEC) < 0 ? -errno : 0;
+    (void)close(opened);
+    return rc;
+}
+
+static int open_place(void)
+{
+    int rc = open_as(ROOT_FD, "/", O_PATH | O_DIRECTORY);
+    if (rc == 0 && open_as(CONSOLE_FD, "/dev/console", O_WRONLY | O_NOCTTY) < 0)
+        rc = open_as(CONSOLE_FD, "/dev/null", O_WRONLY);
+    return rc;
 }
 
 /* Back into the root directory that there was at the start, with what was mounted in it
  * then, in a mount namespace of our own. The one that is on the disk cannot be read. */
-static int go_back(const struct place *place)
+static int go_back(void)
 {
     static const char *const dirs[] = {"dev", "proc", "sys", "run"};
     char from[8];
     struct stat then, now;
-    if (fstat(place->root, &then) == 0 && stat("/", &now) == 0 && then.st_dev == now.st_dev &&
+    if (fstat(ROOT_FD, &then) == 0 && stat("/", &now) == 0 && then.st_dev == now.st_dev &&
         then.st_ino == now.st_ino)
         return 0;
-    if (fchdir(place->root) < 0 || unshare(CLONE_NEWNS) < 0 ||
+    if (fchdir(ROOT_FD) < 0 || unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
     for (unsigned i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
@@ -96,15 +107,14 @@ static int go_back(const struct place *place)
     return chroot(".") < 0 ? -errno : 0;
 }
 
-static _Noreturn void become_program(const char *program, const struct place *place)
+static _Noreturn void become_program(const char *program)
 {
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
-    int rc = go_back(place);
-    if (rc == 0 && place->console >= 0 &&
-        (dup2(place->console, STDOUT_FILENO) < 0 || dup2(place->console, STDERR_FILENO) < 0))
+    int rc = go_back();
+    if (rc == 0 && (dup2(CONSOLE_FD, STDOUT_FILENO) < 0 || dup2(CONSOLE_FD, STDERR_FILENO) < 0))
         rc = -errno;
     if (rc == 0) {
         (void)execl(program, program, (char *)NULL);
@@ -115,19 +125,17 @@ static _Noreturn void become_program(const char *program, const struct place *pl
     _exit(1);
 }
 
-static void tell_other_disk(const struct daemon_config *config, const struct parent_kept *kept,
-                            const struct place *place)
+static void tell_other_disk(const struct daemon_config *config, const struct parent_kept *kept)
 {
-    if (place->console >= 0)
-        (void)dprintf(place->console, "lunstick: the disk behind / is another one now (%s)\n",
-                      kept->other_disk);
+    (void)dprintf(CONSOLE_FD, "lunstick: the disk behind / is another one now (%s)\n",
+                  kept->other_disk);
     log_printf(LUN_LOG_ERROR, "the disk behind / is another one now (%s)", kept->other_disk);
     if (!config->on_other_disk[0])
         return;
     pid_t pid = fork();
     if (pid == 0) {
         log_forked();
-        become_program(config->on_other_disk, place);
+        become_program(config->on_other_disk);
     }
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
     }
@@ -135,63 +143,84 @@ static void tell_other_disk(const struct daemon_config *config, const struct par
 
 /* ---- the parent process ---- */
 
-/* Its wait status. Until the device is shown it hears of the signals that we get. */
+static void log_end_of(pid_t parent, int status)
+{
+    if (WIFSIGNALED(status))
+        log_printf(LUN_LOG_ERROR, "the parent process %ld was ended by signal %d (%s)",
+                   (long)parent, WTERMSIG(status), strsignal(WTERMSIG(status)));
+}
+
+/* How the parent process ended: the exit status, as of a fault that may go away if it was
+ * killed. It is our child, or we are its. Until the device is shown it hears of the signals that we
+ * get. */
 static int watch_over(pid_t parent, const struct parent_kept *kept, const sigset_t *set)
 {
+    bool mine = getppid() != parent;
     int status = 0;
-    for (;;) {
+    while (mine ? waitpid(parent, &status, WNOHANG) == 0 : getppid() == parent) {
         int number = sigwaitinfo(set, NULL);
         if (number > 0 && number != SIGCHLD && !kept->shown)
             (void)kill(parent, number);
-        if (waitpid(parent, &status, WNOHANG) == parent)
-            return status;
     }
+    log_end_of(parent, status);
+    return kept->ended ? kept->exit_status : 1;
 }
 
-static bool ended_for_good(int status)
+static pid_t start_parent(const struct daemon_config *config, struct parent_kept *kept)
 {
-    return WIFEXITED(status) &&
-           (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == PARENT_EXIT_OTHER_DISK);
-}
-
-static void say_end(int status)
-{
-    if (WIFSIGNALED(status))
-        log_printf(LUN_LOG_ERROR, "the parent process was ended by signal %d (%s)",
-                   WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
-        log_printf(LUN_LOG_ERROR, "the parent process ended with status %d", WEXITSTATUS(status));
-}
-
-/* One life of the parent process: its wait status; 1: it could not be started. */
-static int live(const struct daemon_config *config, struct parent_kept *kept, const sigset_t *set,
-                const struct place *place)
-{
-    pid_t parent = fork();
-    if (parent == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
         log_forked();
-        (void)close(place->root);
-        (void)close(place->console);
         _exit(parent_main(config, kept));
     }
-    if (parent < 0) {
+    if (pid < 0)
         (void)fail("cannot start a process", errno);
-        return 1 << 8;
+    return pid;
+}
+
+/* Whoever is alive at first is `parent`. The last exit status. */
+static int supervise(const struct daemon_config *config, struct parent_kept *kept, pid_t parent)
+{
+    static const struct timespec pause = {.tv_sec = PAUSE_S};
+    sigset_t set;
+    own_signals(&set);
+    for (;;) {
+        int status = parent > 0 ? watch_over(parent, kept, &set) : 1;
+        if (!kept->shown || status == 0 || status == PARENT_EXIT_OTHER_DISK)
+            return status;
+        (void)nanosleep(&pause, NULL);
+        log_text(LUN_LOG_WARNING, "starting the parent process again");
+        kept->ended = false;
+        parent = start_parent(config, kept);
     }
-    int status = watch_over(parent, kept, set);
-    if (!ended_for_good(status) && (!WIFEXITED(status) || kept->shown))
-        say_end(status);
+}
+
+static int end(const struct daemon_config *config, const struct parent_kept *kept, int status)
+{
+    if (kept->shown && status == PARENT_EXIT_OTHER_DISK)
+        tell_other_disk(config, kept);
+    log_end();
     return status;
+}
+
+pid_t supervisor_replace(const struct daemon_config *config, struct parent_kept *kept)
+{
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    log_forked();
+    sandbox_close_from(FIRST_FD);
+    (void)prctl(PR_SET_PDEATHSIG, SIGCHLD, 0, 0, 0);
+    memory_lock();
+    _exit(end(config, kept, supervise(config, kept, parent)));
 }
 
 int supervisor_main(const struct daemon_config *config)
 {
-    static const struct timespec pause = {.tv_sec = PAUSE_S};
-    sigset_t set;
     (void)prctl(PR_SET_NAME, "lunstickd", 0, 0, 0);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     sandbox_close_from(STDERR_FILENO + 1);
-    own_signals(&set);
     (void)setsid();
     if (geteuid() != 0) {
         log_text(LUN_LOG_ERROR, "must be started by root, who makes the block device (try sudo)");
@@ -199,24 +228,19 @@ int supervisor_main(const struct daemon_config *config)
     }
     if (chdir("/") < 0)
         return fail("/", errno);
+    int rc = open_place();
+    if (rc < 0)
+        return fail("/", -rc);
     struct parent_kept *kept = make_kept();
     if (!kept)
         return fail("memory", errno);
     if (!look_up(kept, config))
         return 2;
     memory_prepare();
-    int rc = log_to_kernel();
+    rc = log_to_kernel();
     if (rc < 0)
         log_printf(LUN_LOG_WARNING, "/dev/kmsg: %s: the log goes to stderr", strerror(-rc));
-    const struct place place = know_place();
-    int status = live(config, kept, &set, &place);
-    while (kept->shown && !ended_for_good(status)) {
-        (void)nanosleep(&pause, NULL);
-        log_text(LUN_LOG_WARNING, "starting the parent process again");
-        status = live(config, kept, &set, &place);
-    }
-    if (kept->shown && WEXITSTATUS(status) == PARENT_EXIT_OTHER_DISK)
-        tell_other_disk(config, kept, &place);
-    log_end();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    sigset_t set;
+    own_signals(&set); /* before there is a process whose end they tell */
+    return end(config, kept, supervise(config, kept, start_parent(config, kept)));
 }

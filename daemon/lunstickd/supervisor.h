@@ -5,6 +5,8 @@
  *
  *   supervisor -> parent -> child        forks, one program, "@lunstickd"
  *
+ * When the supervisor dies, the parent starts another, which is its child then.
+ *
  * Until that other one serves, nobody can read the disk. So what it needs is in
  * memory before the device is shown (struct parent_kept), it is a fork and no new
  * program, and none of the three opens a file but in /dev, /proc, /run and /sys,
@@ -22,9 +24,14 @@
 #define LUNSTICK_DAEMON_SUPERVISOR_H
 
 #include "config.h"
+#include "parent.h"
 
 /* Exit status as that of parent_main() that ended it: 0, or that of a fault before the
  * device was shown; PARENT_EXIT_OTHER_DISK, when the program has ended. */
 int supervisor_main(const struct daemon_config *config);
+
+/* From the parent process, whose supervisor is gone: another one. Its process id, or -1
+ * with errno. The signal masks of both may be any. */
+pid_t supervisor_replace(const struct daemon_config *config, struct parent_kept *kept);
 
 #endif

@@ -22,18 +22,21 @@ chmod 600 "$work/secret"
 cat >"$work/other-disk" <<'END'
 #!/bin/sh
 echo "seen from $(cat /where), console $(readlink /proc/$$/fd/2)" >/run/other-disk
+while [ ! -e /run/go ]; do sleep 1; done
+exec /lib/lunstick/other-disk
 END
 chmod 755 "$work/other-disk"
 
 # What an initramfs has, in /mnt.
 initramfs_made() {
     pi run 'modprobe ext4; modprobe nbd nbds_max=0; mount -t tmpfs first /mnt && cd /mnt &&
-        mkdir -p bin dev proc sys run sysroot tmp && cp /usr/bin/busybox bin/ && cp /usr/sbin/lunstickd bin/ &&
-        ln -s lunstickd bin/lunstick && for name in sh dd cat pivot_root readlink; do ln -s busybox bin/$name; done &&
+        mkdir -p bin dev lib/lunstick proc sys run sysroot tmp && cp /usr/bin/busybox bin/ && cp /usr/sbin/lunstickd bin/ &&
+        ln -s lunstickd bin/lunstick && for name in sh dd cat pivot_root readlink reboot sleep; do ln -s busybox bin/$name; done &&
         mount -t proc proc proc && mount -t sysfs sys sys && mount -t devtmpfs dev dev && mount -t tmpfs run run &&
         echo "the initramfs" >where'
     pi put "$work/secret" /mnt/secret
     pi put "$work/other-disk" /mnt/other-disk
+    pi put "$root/boot/initramfs/lib/other-disk" /mnt/lib/lunstick/other-disk
 }
 
 # inside COMMAND...: in the initramfs; behind the change, in the new root
@@ -127,7 +130,7 @@ becomes_root() {
     # the child has its empty directory
     same roots 4 "$(grep -c '^/mnt$' "$work/processes")"
     same "child's" 2 "$(grep -c '^/mnt/run/lunstick/root/empty$' "$work/processes")"
-    same "only for the program" 1 "$(grep -c initramfs "$work/processes")"
+    same "only for the program" 2 "$(grep -c initramfs "$work/processes")"
 }
 
 # The programs that do it are on the disk; and the records beside it.
@@ -167,6 +170,18 @@ killed() {
     same supervisor "${before##* }" "${after##* }"
 }
 
+# It starts another parent, and the parent another of it: whichever is left.
+supervisor_killed() {
+    local before after
+    before=$(pi run chain)
+    after=$(goes_on 'sync; echo 3 >/proc/sys/vm/drop_caches
+        all() { [ $(pidof lunstickd | wc -w) = 3 ]; }
+        kill -9 $3; until ! kill -0 $3 2>/dev/null && all; do sleep 0.1; done
+        kill -9 $2; until ! kill -0 $2 2>/dev/null && all; do sleep 0.1; done')
+    echo "$before, then $after"
+    same processes 6 "$(printf '%s\n' $before $after | sort -u | wc -l)"
+}
+
 signals_end_nothing() {
     local before after
     before=$(pi run chain)
@@ -176,12 +191,26 @@ signals_end_nothing() {
 
 # Nothing is written to it, nothing fails, and nobody takes the device over.
 another_disk_ends_it() {
-    pi run -t 30 'until [ -e /mnt/run/other-disk ]; do sleep 0.2; done; while pidof lunstickd; do sleep 0.1; done'
+    pi run -t 30 'until [ -e /mnt/run/other-disk ]; do sleep 0.2; done'
     pi log | grep -a '^lunstick: the disk behind / is another one now (blocks that it acknowledged read differently)'
-    same program 'seen from the initramfs, console /dev/console' "$(pi run 'cat /mnt/run/other-disk')"
+    pi run 'cat /mnt/run/other-disk' | tee "$work/program"
+    grep -q '^seen from the initramfs, console .*/dev/console$' "$work/program"
     pi run 'pidof records; sleep 3; cat /sys/block/nbd0/pid'
     ! pi run dmesg | grep -iE 'I/O error|EXT4-fs error|Aborting journal'
     same "older copy" "$(sha <"$work/older.img")" "$(sha <"$work/disk.img")"
+}
+
+# The machine does not come up again in here.
+machine_starts_anew() {
+    pi run 'touch /mnt/run/go'
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        ! grep -aq 'reboot: Restarting system' "$work/console-pi.log" || break
+        sleep 0.3
+    done
+    pi log | tail -n 5
+    pi log | grep -aq '^lunstick: reboot'
+    pi log | grep -aq 'reboot: Restarting system'
 }
 
 goes_away() {
@@ -206,6 +235,7 @@ load_starts
 test_case "map --root: signals end nothing" signals_end_nothing
 test_case "map --root: the child killed under load, caches dropped" killed 1
 test_case "map --root: the parent killed under load, caches dropped" killed 2
+test_case "map --root: the supervisor killed, then the parent" supervisor_killed
 test_case "map --root: unmap --force, and the file system is clean" goes_away
 
 pi run -t 20 'umount -l /mnt; while [ -e /sys/block/nbd0 ]; do sleep 0.1; done'
@@ -215,8 +245,10 @@ pi run -t 20 'until [ -b /dev/nbd0p1 ]; do sleep 0.1; done'
 root_changes
 cp --sparse=always "$work/disk.img" "$work/older.img"
 load_starts
+pi run 'kill -9 $(chain | cut -d" " -f3)' # its successor knows all of it, too
 tgtd_kill || true
 cp --sparse=always "$work/older.img" "$work/disk.img"
 target_start
 tgtd_target disk 112M
 test_case "map --root: an older copy ends it, and stays as it is" another_disk_ends_it
+test_case "map --root: and the initramfs's program starts the machine anew" machine_starts_anew
