@@ -22,6 +22,19 @@ static uint64_t hash_of(const uint8_t *block, uint32_t bytes)
     return hash;
 }
 
+/* All bytes are the same. */
+static bool is_uniform(const uint8_t *block, uint32_t bytes)
+{
+    uint64_t first, word;
+    memset(&first, block[0], sizeof(first));
+    for (uint32_t i = 0; i < bytes; i += sizeof(word)) {
+        memcpy(&word, block + i, sizeof(word));
+        if (word != first)
+            return false;
+    }
+    return true;
+}
+
 /* ---- what was acknowledged ---- */
 
 void continuity_forget(struct continuity *c, uint64_t first, uint64_t end)
@@ -67,7 +80,7 @@ void continuity_remember(struct continuity *c, uint64_t lba, const uint8_t *bloc
     atomic_signal_fence(memory_order_seq_cst); /* we may be killed in between */
     to->lba = lba;
     to->hash = hash_of(block, block_bytes);
-    to->uniform = memcmp(block, block + 1, block_bytes - 1) == 0;
+    to->uniform = is_uniform(block, block_bytes);
     atomic_signal_fence(memory_order_seq_cst);
     to->serial = ++c->last_serial;
 }

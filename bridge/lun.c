@@ -582,7 +582,7 @@ static void note_stream(struct lun *lun, const struct cmd *cmd)
     uint32_t bytes = cmd->want_bytes;
     uint64_t first_us = cmd->first_us - cmd->submitted_us;
     uint64_t last_us = cmd->last_us - cmd->submitted_us;
-    if (!cmd->op.plain || cmd->failed || bytes <= lun->config.segment_bytes ||
+    if (!cmd->op.plain || cmd->failed || bytes <= segment_most_bytes(cmd) ||
         cmd->valid_bytes < bytes || cmd->first_us == 0)
         return;
     if (cmd->pub.dir == SCSI_DIR_IN) {

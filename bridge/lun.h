@@ -70,6 +70,8 @@ struct lun_config {
     struct cable *cable;    /* shared with the other units on it; NULL: alone on none (NBD) */
     unsigned number;        /* on the cable, from 0 */
     uint32_t segment_bytes; /* multiple of 4096, at most POOL_SLICE_BYTES; 0: the default */
+    bool whole_reads;       /* one command to the target, not one per segment, if it takes that:
+                               no part of a READ is of use to the front end before the last (NBD) */
     bool read_only;         /* refuse writes although the target would take them */
     bool removable;         /* say RMB=1 to the host, and let it eject */
     bool attention_off;     /* the front end cannot tell of unit attentions (NBD): there are none */

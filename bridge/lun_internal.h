@@ -179,6 +179,8 @@ bool attach_idle(const struct lun *lun);
 void lun_reprobe(struct lun *lun, const char *why);
 
 /* segment.c, for lun.c */
+/* How long a segment of the command may be. */
+uint32_t segment_most_bytes(const struct cmd *cmd);
 /* Covers the next bytes of the command with a segment: FRONT for data-out, LUN
  * otherwise. NULL: no segment or not enough slices now. */
 struct segment *segment_cut(struct cmd *cmd);

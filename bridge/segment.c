@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lun_internal.h"
 
+#include "bytes.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
@@ -143,12 +145,33 @@ static bool may_be_adopted(const struct cmd *cmd)
     return cmd->op.flush || (cmd->op.plain && cmd->pub.dir == SCSI_DIR_IN);
 }
 
+/* MAXIMUM TRANSFER LENGTH, SBC-3 6.6.3; 0: none. */
+static uint32_t target_most_blocks(const struct disk_identity *disk)
+{
+    const struct disk_vpd *limits = disk_vpd_find(disk, 0xb0);
+    return limits && limits->bytes >= 12 ? get_be32(limits->data + 8) : 0;
+}
+
+uint32_t segment_most_bytes(const struct cmd *cmd)
+{
+    const struct lun *lun = cmd->lun;
+    uint32_t segment_bytes = lun->config.segment_bytes;
+    if (!cmd->op.plain)
+        return LUN_MAX_WHOLE_BYTES;
+    if (!lun->config.whole_reads || cmd->pub.dir != SCSI_DIR_IN)
+        return segment_bytes;
+    uint32_t most = LUN_MAX_WHOLE_BYTES, blocks = target_most_blocks(&lun->disk);
+    if (blocks > 0 && blocks < most / lun->disk.block_bytes)
+        most = blocks * lun->disk.block_bytes;
+    return most < segment_bytes ? segment_bytes : most - most % segment_bytes;
+}
+
 struct segment *segment_cut(struct cmd *cmd)
 {
     struct lun *lun = cmd->lun;
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
     uint32_t left = cmd->want_bytes - cmd->cut_bytes;
-    uint32_t most = cmd->op.plain ? lun->config.segment_bytes : LUN_MAX_WHOLE_BYTES;
+    uint32_t most = segment_most_bytes(cmd);
     uint32_t length_bytes = left < most ? left : most;
     struct order_span span = next_range(cmd, length_bytes, cdb);
 

@@ -25,12 +25,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* As long as libiscsi's own. */
@@ -75,6 +78,7 @@ struct conn {
     bool digest_answered;
     bool want_room; /* conn_submit() said -EAGAIN */
     unsigned busy, retired;
+    unsigned writing; /* of the busy: with data-out */
     uint64_t order;
     uint64_t mark_key;
     const void *last_iov_base;
@@ -418,6 +422,7 @@ static void give_back(struct slot *slot, enum backend_result result)
     bool out = cmd->dir == SCSI_DIR_OUT;
 
     c->busy--;
+    c->writing -= out;
     cmd->result = result;
     cmd->backend_data = NULL;
     deferred_add(c->deferred, &cmd->done);
@@ -627,11 +632,13 @@ int conn_submit(struct conn *c, struct backend_cmd *cmd)
     slot->order = ++c->order;
     slot->state = SLOT_BUSY;
     c->busy++;
+    c->writing += cmd->dir == SCSI_DIR_OUT;
     cmd->backend_data = slot;
     lend_buffers(slot);
     if (iscsi_scsi_command_async(c->iscsi, wire_lun(c->params.lun), slot->task, command_done, NULL,
                                  slot) != 0) {
         c->busy--;
+        c->writing -= cmd->dir == SCSI_DIR_OUT;
         cmd->backend_data = NULL;
         release(slot);
         fail(c, BACKEND_FAULT_TRANSIENT, iscsi_get_error(c->iscsi));
@@ -720,9 +727,23 @@ static bool was_logged_out(const struct conn *c)
     return c->logged_in && !c->leaving && !iscsi_is_logged_in(c->iscsi);
 }
 
+/* libiscsi sends the header of each PDU and its data by themselves: what it has to
+ * send now shall travel in few packets, not each piece in its own. */
+static bool cork(const struct conn *c, bool on)
+{
+    const int value = on;
+
+    return setsockopt(iscsi_get_fd(c->iscsi), IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) == 0;
+}
+
+static bool sends_pieces(const struct conn *c)
+{
+    return c->logged_in && (c->writing > 0 || iscsi_out_queue_length(c->iscsi) > 1);
+}
+
 void conn_service(struct conn *c, short revents)
 {
-    bool login = !c->logged_in;
+    bool login = !c->logged_in, corked;
     int result;
 
     if (c->iscsi == NULL || c->over)
@@ -731,7 +752,10 @@ void conn_service(struct conn *c, short revents)
     logging = c;
     if (login)
         lend_secrets(c->iscsi, &c->params);
+    corked = (revents & POLLOUT) != 0 && sends_pieces(c) && cork(c, true);
     result = iscsi_service(c->iscsi, revents);
+    if (corked)
+        (void)cork(c, false);
     if (login)
         take_secrets_back(c->iscsi);
     logging = NULL;

@@ -216,6 +216,7 @@ static struct lun *make_lun(struct drive *d)
         .cable = nbd ? NULL : d->config.cable,
         .number = d->config.number,
         .segment_bytes = config->segment_bytes,
+        .whole_reads = nbd,
         .read_only = lun->read_only,
         .removable = lun->removable,
         .reinsert = lun->reinsert,

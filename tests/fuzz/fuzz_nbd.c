@@ -766,6 +766,7 @@ static void open_all(void)
     ram_init_on(&f.ram, &f.deferred, disk_memory);
     f.ram.blocks = BLOCKS;
     f.ram.write_cache = how & 4;
+    f.ram.transfer_blocks = how & 8 ? 150 : 0;
     new_disk();
     f.segment_bytes = segments[how & 3];
     struct lun_config config = {
@@ -774,6 +775,7 @@ static void open_all(void)
         .pool = &f.pool,
         .now_us = virtual_now,
         .attention_off = true,
+        .whole_reads = true,
         .segment_bytes = f.segment_bytes,
     };
     f.lun = lun_create(&config);

@@ -137,13 +137,18 @@ static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
         memcpy(data, "\0\0\5\2\x1f\0\0\2RAM     back end        0001", 36);
         data[0] = ram->peripheral;
     } else if (cmd->cdb[2] == 0) {
-        memcpy(data, "\0\0\0\2\0\x80", 6);
-        bytes = 6;
+        memcpy(data, "\0\0\0\2\0\x80\xb0", 7);
+        data[3] = ram->transfer_blocks > 0 ? 3 : 2;
+        bytes = 4u + data[3];
     } else if (cmd->cdb[2] == 0x80) {
         data[1] = 0x80;
         data[3] = (uint8_t)serial_bytes;
         memcpy(data + 4, ram->serial, serial_bytes);
         bytes = 4 + serial_bytes;
+    } else if (cmd->cdb[2] == 0xb0) {
+        memcpy(data, "\0\xb0\0\x3c", 4);
+        put_be32(data + 8, ram->transfer_blocks);
+        bytes = 64;
     } else {
         scsi_outcome_check(&cmd->outcome, sense_invalid_field);
         return;
@@ -296,7 +301,10 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
     case OP_READ_10:
     case OP_READ_12:
     case OP_READ_16:
-        copy_in(cmd, ram_block(ram, op.lba), cmd->length_bytes);
+        if (ram->transfer_blocks > 0 && op.blocks > ram->transfer_blocks)
+            scsi_outcome_check(&cmd->outcome, sense_invalid_field);
+        else
+            copy_in(cmd, ram_block(ram, op.lba), cmd->length_bytes);
         break;
     case OP_WRITE_6:
     case OP_WRITE_10:

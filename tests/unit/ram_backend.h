@@ -32,6 +32,8 @@ struct ram_backend {
     bool write_cache; /* MODE SELECT changes it */
     bool protection;  /* the disk has protection information; it is taken for 0 bytes */
     bool log_sense;   /* LOG SENSE is there; it brings zeros */
+    /* What it tells of its limits, and holds READ to; 0: it says nothing of it. */
+    uint32_t transfer_blocks;
 
     /* Persistent reservations: of Exclusive Access, for us and for one other. */
     bool pr;                   /* the target has them */

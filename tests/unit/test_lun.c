@@ -114,6 +114,43 @@ static void segments_cover_the_command_with_its_flags(void **state)
     }
 }
 
+static void set_whole_reads(struct lun_config *config)
+{
+    config->whole_reads = true;
+}
+
+/* With a target that takes so many blocks at a time. */
+static void open_whole_reads(uint32_t transfer_blocks)
+{
+    bench_close(&b);
+    bench_open(&b, set_whole_reads);
+    b.ram.transfer_blocks = transfer_blocks;
+    bench_up(&b);
+    ram_forget(&b.ram);
+}
+
+static void whole_read_goes_in_one_piece(void **state)
+{
+    (void)state;
+    open_whole_reads(0);
+    bench_run(&b, rw10(OP_READ_10, 7, 512), 10, SCSI_DIR_IN, data, 256 * KIB);
+    assert_int_equal(b.ram.seen_count, 1);
+    assert_int_equal(get_be16(b.ram.seen[0].cdb + 7), 512);
+    assert_memory_equal(data, ram_block(&b.ram, 7), 256 * KIB);
+    bench_run(&b, rw10(OP_WRITE_10, 7, 512), 10, SCSI_DIR_OUT, data, 256 * KIB);
+    assert_int_equal(b.ram.seen_count, 1 + 4);
+}
+
+static void whole_read_is_no_longer_than_the_target_takes(void **state)
+{
+    (void)state;
+    open_whole_reads(300); /* two segments and a bit */
+    bench_run(&b, rw10(OP_READ_10, 7, 512), 10, SCSI_DIR_IN, data, 256 * KIB);
+    assert_int_equal(b.ram.seen_count, 2);
+    assert_int_equal(get_be16(b.ram.seen[0].cdb + 7), 256);
+    assert_memory_equal(data, ram_block(&b.ram, 7), 256 * KIB);
+}
+
 static void first_segment_is_valid_while_the_second_is_withheld(void **state)
 {
     (void)state;
@@ -1877,6 +1914,8 @@ int main(void)
         TEST(write_puts_the_hosts_bytes),
         TEST(transfer_longer_than_the_pool_streams_through_it),
         TEST(segments_cover_the_command_with_its_flags),
+        TEST(whole_read_goes_in_one_piece),
+        TEST(whole_read_is_no_longer_than_the_target_takes),
         TEST(first_segment_is_valid_while_the_second_is_withheld),
         TEST(later_segment_first_is_not_valid_before_its_turn),
         TEST(write_segment_leaves_before_the_last_bytes_arrive),

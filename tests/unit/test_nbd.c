@@ -38,6 +38,7 @@ static void as_nbd(struct lun_config *config)
     config->answer_within_ms = 0;
     config->removable = false;
     config->attention_off = true;
+    config->whole_reads = true;
 }
 
 static void open_nbd(void)

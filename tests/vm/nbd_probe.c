@@ -116,6 +116,7 @@ static void disk_open(struct disk *d, uint8_t *memory)
                                 .now_us = now_us,
                                 .log = log_text,
                                 .attention_off = true,
+                                .whole_reads = true,
                                 .segment_bytes = POOL_SLICE_BYTES};
     d->lun = lun_create(&config);
     if (!d->lun)
