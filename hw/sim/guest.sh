@@ -71,7 +71,7 @@ guest_virt() {
     else
         cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg)
     fi
-    guest_spawn -M virt,gic-version=3 -cpu cortex-a72 "${cpu[@]}" \
+    guest_spawn -M "virt,gic-version=${guest_gic:-3}" -cpu cortex-a72 "${cpu[@]}" \
         -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -device virtio-serial-pci "${ports[@]}" \
         -device "virtio-net-pci,netdev=net,romfile=,mac=$("$sim_dir/net" mac "$guest")" \
         -kernel "$kernel" ${initrd:+-initrd "$initrd"} -append "$words" "${guest_qemu[@]}" "$@"
