@@ -148,6 +148,7 @@ static const struct subverb subverbs[] = {
     {"image", cli_boot_image},
     {"image-words", boot_image_words},
     {"modules", cli_boot_modules},
+    {"device-tree", cli_boot_device_tree},
 };
 
 #define SUBVERBS_COUNT (sizeof(subverbs) / sizeof(subverbs[0]))

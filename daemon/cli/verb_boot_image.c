@@ -12,6 +12,7 @@
  *   image_cmdline   may be empty
  *   found_by        the file of the image that named the kernel
  */
+#include "boot/image_fdt.h"
 #include "boot/image_tree.h"
 #include "boot/plan.h"
 #include "verbs.h"
@@ -122,4 +123,34 @@ int cli_boot_image(int argc, char **argv)
     image_trees_close(&trees);
     free(room);
     return found ? CLI_OK : cli_fail(argv[0], CLI_WRONG, "%s", why);
+}
+
+#define DEVICE_TREE_BYTES (4u << 20)
+
+/* The device tree in use, on standard output, as the second kernel may have it. */
+int cli_boot_device_tree(int argc, char **argv)
+{
+    const char *from = "/sys/firmware/fdt", *name;
+    const struct cli_flag flags[] = {{.name = "from", .value = &from}, {.name = NULL}};
+    uint8_t *tree;
+    size_t bytes = 0;
+    FILE *file;
+    int status = CLI_OK;
+
+    if (!cli_args(argc, argv, flags, &name, NULL))
+        return CLI_WRONG;
+    tree = malloc(DEVICE_TREE_BYTES);
+    file = fopen(from, "re");
+    if (tree && file)
+        bytes = fread(tree, 1, DEVICE_TREE_BYTES, file);
+    if (!tree || !file)
+        status = cli_fail(argv[0], CLI_WRONG, "%s: %s", from, strerror(errno));
+    else if (!image_fdt_wipe_seed(tree, bytes))
+        status = cli_fail(argv[0], CLI_WRONG, "%s is no device tree", from);
+    else
+        fwrite(tree, 1, bytes, stdout);
+    if (file)
+        fclose(file);
+    free(tree);
+    return status;
 }

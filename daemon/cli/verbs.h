@@ -23,6 +23,7 @@ int cli_unmap(int argc, char **argv);
 int cli_boot(int argc, char **argv);
 int cli_boot_image(int argc, char **argv);
 int cli_boot_modules(int argc, char **argv);
+int cli_boot_device_tree(int argc, char **argv);
 
 /* The simple command lines: options (each `--name`, some with a value behind
  * it), a daemon's name ("lunstick" without one) and, where `url` is not NULL, an

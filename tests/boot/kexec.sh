@@ -247,6 +247,23 @@ session_end
 -e" "$(cat "$work/kexec")" && [ ! -e "$top/run/lunstick/next" ] && [ ! -e "$top/run/lunstick/next.cpio" ]
 }
 
+hands_on_device_tree() {
+    machine
+    image
+    # an empty one: the header, and the token that ends it
+    printf '\xd0\x0d\xfe\xed\0\0\0\x2c\0\0\0\x28\0\0\0\x2c\0\0\0\x28\0\0\0\x11\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\11' \
+        >"$top/sys/firmware/fdt"
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/bin/sh' 'for word; do case $word in --dtb=*) cp "${word#--dtb=}" '"$work/dtb"' ;; esac; done' >"$work/programs/kexec"
+    in_sh "session_end() { :; }
+        url=iscsi://192.0.2.1/iqn.2025-01.pub:a/0
+        kexec_mode" >/dev/null
+    cmp "$top/sys/firmware/fdt" "$work/dtb" && echo none >"$top/sys/firmware/fdt" &&
+        says "$top/sys/firmware/fdt is no device tree" "say() { case \$* in starting*) ;; *) echo \"lunstick: \$*\" ;; esac; }
+            url=iscsi://192.0.2.1/iqn.2025-01.pub:a/0
+            kexec_mode"
+}
+
 takes_words_of_the_image() {
     machine
     image
@@ -261,7 +278,7 @@ takes_words_of_the_image() {
 refused_kernel() {
     machine
     image
-    printf '%s\n' '#!/bin/sh' 'echo a long story' 'echo "kexec_load failed: Device or resource busy"' 'exit 255' >"$work/programs/kexec"
+    printf '%s\n' '#!/bin/sh' 'echo "kexec_load failed: Device or resource busy"' 'echo Cannot load' 'exit 255' >"$work/programs/kexec"
     ! in_sh "session_end() { echo too early; }
         url=iscsi://192.0.2.1/iqn.2025-01.pub:a/0
         kexec_mode" >"$work/out" &&
@@ -288,5 +305,6 @@ check "boot kexec: an image without kernel" no_kernel
 check "boot kexec: the second initramfs" packs
 check "boot kexec: kernels in gzip, and in an EFI program" unpacks_kernel
 check "boot kexec: the command line, and the session's end before the jump" goes
+check "boot kexec: the device tree in use" hands_on_device_tree
 check "boot kexec: the image's own words" takes_words_of_the_image
 check "boot kexec: a kernel that is not taken" refused_kernel

@@ -3,8 +3,10 @@
  * An image's files, and what is found in them. The first line has the board's model,
  * the second two versions to compare, the third modules that are wanted; then files,
  * each a line "B/PATH" (of the boot partition), "R/PATH" (of the root file system) or
- * "MN" (N-th of the texts about modules) and its data up to a line "%%".
+ * "MN" (N-th of the texts about modules) and its data up to a line "%%". All of it is
+ * also tried as a device tree.
  */
+#include "boot/image_fdt.h"
 #include "boot/image_modules.h"
 #include "boot/image_version.h"
 #include "tests/unit/image_memory.h"
@@ -136,6 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *limit = text + size;
 
     check(text != NULL);
+    memcpy(text, data, size);
+    image_fdt_wipe_seed((uint8_t *)text, size);
     memcpy(text, data, size);
     *limit = '\0';
     snprintf(board.config_txt.model, sizeof(board.config_txt.model), "%s", cut(&rest, limit, "\n"));

@@ -128,7 +128,7 @@ unpack_kernel() {
     kernel=$next.kernel
 }
 
-kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list"; }
+kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list" "$next.dtb"; }
 
 kexec_mode() {
     kexec_forget
@@ -137,9 +137,14 @@ kexec_mode() {
         --image "$image_cmdline" 2>"$kexec_said") || { kexec_fault; return; }
     pack && unpack_kernel || return
     say "starting the image's kernel $version, as $found_by says"
-    # without --dtb the device tree is the one in use, which the firmware made
-    kexec -l "$kernel" --initrd="$next.cpio" --command-line="$words" >"$kexec_said" 2>&1 ||
-        { kexec_fault "kexec does not take the image's kernel: "; return; }
+    # the device tree that is in use, which the firmware made
+    tree=''
+    [ ! -e "$top/sys/firmware/fdt" ] || {
+        tree=$next.dtb
+        lunstick boot device-tree --from "$top/sys/firmware/fdt" >"$tree" 2>"$kexec_said" || { kexec_fault; return; }
+    }
+    kexec -l "$kernel" --initrd="$next.cpio" ${tree:+--dtb="$tree"} --command-line="$words" >"$kexec_said" 2>&1 ||
+        { fail "kexec does not take the image's kernel: $(head -n 1 "$kexec_said")"; return; }
     session_end
     kexec_forget
     kexec -e # takes the interfaces down, too
