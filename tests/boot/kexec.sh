@@ -203,7 +203,7 @@ packs() {
     (
         cd "$work/unpacked"
         { cpio -idm --quiet && cpio -idm --quiet; } <"$top/run/lunstick/next.cpio" &&
-            equal "$(printf '%s\n' ./bin/{busybox,lunstickd,sh} ./etc/lunstick/secret ./init ./lib/lunstick/{modules,net.sh} \
+            equal "$(printf '%s\n' ./bin/{busybox,cat,lunstickd,sh} ./etc/lunstick/secret ./init ./lib/lunstick/{modules,net.sh} \
                 ./lib/modules/6.6/kernel/{crc-16,ext4,mac,nbd}.ko ./lib/modules/6.6/modules.{alias,builtin,dep} ./sbin ./shutdown)" \
                 "$(find . ! -type d | LC_ALL=C sort)" && [ -d proc ] && [ -d dev ] && [ -d usr ] &&
             equal 600 "$(stat -c %a etc/lunstick/secret)"

@@ -100,15 +100,14 @@ take_modules() {
     cp "$modules/modules.builtin" "$to/" 2>/dev/null || : >"$to/modules.builtin"
 }
 
-# The second initramfs: this one without its modules and busybox's links, and behind it
-# what is in $next. To the kernel several archives are one.
+# The second initramfs: this one without its modules, and behind it what is in $next.
+# To the kernel several archives are one.
 pack() {
     for dir in dev proc run sys tmp; do mkdir -p "$next/$dir"; done
     ln -sfn bin "$next/sbin"
     (umask 077 && : >"$next.cpio") # a secret may be in it
     {
-        (cd "$top/" && find bin etc init lib shutdown usr -xdev -path lib/modules -prune -o \
-            -path 'bin/*' -type l ! -name sh ! -name lunstickd -prune -o -print |
+        (cd "$top/" && find bin etc init lib shutdown usr -xdev -path lib/modules -prune -o -print |
             cpio -o -H newc) && (cd "$next" && find . -mindepth 1 | cpio -o -H newc)
     } >"$next.cpio" 2>"$kexec_said" || kexec_fault "the second initramfs: "
 }
