@@ -186,6 +186,25 @@ no_modules() {
     says "the image has no modules for its kernel 6.6 (/lib/modules/6.6)" 'find_kernel && take_modules'
 }
 
+# A disk with a Linux boot partition, p2, which was taken for root, and root on p3.
+finds_root_behind_boot() {
+    machine
+    image
+    local image=$top/image
+    mv "$image/root" "$work/p3"
+    mkdir -p "$image/root/loader/entries"
+    mv "$work/p3/boot/vmlinuz-6.6" "$image/root/"
+    printf '%s\n' 'linux /vmlinuz-6.6' 'options root=LABEL=sys rootfstype=ext4 rootflags=x' >"$image/root/loader/entries/a.conf"
+    # shellcheck disable=SC2016
+    in_sh 'root=p2 root_by="" root_type="" work='"$work"'
+        find_volume() { [ "$1 $2" = "label sys" ] && echo p3; }
+        umount() { mv "$1" "$work/p2" && mkdir "$1"; }
+        mount_volume() { echo "$* $root_type" >>"$work/mounts"; rmdir "$2" && mv "$work/$1" "$2"; }
+        find_kernel && find_modules && take_modules &&
+            [ "$kernel" = "$top/image/boot/vmlinuz-6.6" ] && [ "$boot $root $root_type" = "p2 p3 " ]' &&
+        equal "$(printf '%s\n' "p2 $image/boot ro " "p3 $image/root ro,x ext4")" "$(cat "$work/mounts")"
+}
+
 no_kernel() {
     machine
     image
@@ -301,6 +320,7 @@ check "boot kexec: the network's driver missing" \
 check "boot kexec: nbd built in" built_in_is_there
 check "boot kexec: a damaged module" damaged_module
 check "boot kexec: an image without modules" no_modules
+check "boot kexec: root behind a Linux boot partition" finds_root_behind_boot
 check "boot kexec: an image without kernel" no_kernel
 check "boot kexec: the second initramfs" packs
 check "boot kexec: kernels in gzip, and in an EFI program" unpacks_kernel

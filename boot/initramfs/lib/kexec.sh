@@ -47,6 +47,28 @@ find_kernel() {
     [ -n "$image_cmdline" ] || image_cmdline=$(cat "$top/proc/cmdline")
 }
 
+# What was taken for root has no modules: the image's own root= may be another volume,
+# of an image with a Linux boot partition before it. The next attempt begins anew.
+find_modules() {
+    [ -z "$modules" ] && [ -z "$root_by" ] || return 0
+    echo "$image_cmdline" >"$next.words"
+    eval "$(lunstick boot words --cmdline "$next.words" --defaults /dev/null 2>/dev/null |
+        sed -n -e 's/^image_root_/own_root_/p' -e 's/^root_\([tf]\)/own_root_\1/p')"
+    volume=$(find_volume "$own_root_by" "$own_root_value") && [ "$volume" != "$root" ] || return 0
+    umount "$top/image/root" || return 0
+    case $kernel in
+    "$top/image/root/"*)
+        [ -z "$boot" ] || umount "$top/image/boot"
+        boot=$root
+        mkdir -p "$top/image/boot"
+        mount_volume "$boot" "$top/image/boot" ro || return
+        ;;
+    esac
+    root=$volume
+    (root_type=$own_root_type && mount_volume "$root" "$top/image/root" "ro${own_root_flags:+,$own_root_flags}") &&
+        find_kernel
+}
+
 # kexec_fault [TEXT]: with what was said last
 kexec_fault() { fail "${1:-}$(tail -n 1 "$kexec_said" | sed 's/^lunstick boot: //')"; }
 
@@ -127,11 +149,11 @@ unpack_kernel() {
     kernel=$next.kernel
 }
 
-kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list" "$next.dtb"; }
+kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list" "$next.dtb" "$next.words"; }
 
 kexec_mode() {
     kexec_forget
-    find_kernel && take_modules || return
+    find_kernel && find_modules && take_modules || return
     words=$(lunstick boot image-words --cmdline "$top/proc/cmdline" --url "$url" \
         --image "$image_cmdline" 2>"$kexec_said") || { kexec_fault; return; }
     pack && unpack_kernel || return
