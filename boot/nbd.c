@@ -23,13 +23,16 @@ struct request {
     struct nbd *nbd;
     bool used;
     struct nbd_request_wire wire;
-    uint16_t type; /* enum nbd_type */
-    bool fua;
+    uint16_t type;  /* enum nbd_type */
+    uint16_t flags; /* NBD_COMMAND_... */
     uint64_t offset_bytes;
     uint32_t length_bytes;
     unsigned segments; /* its share of NBD_SEGMENTS */
     struct lun_cmd *cmd;
-    uint64_t trim_block, trim_left; /* TRIM: what was not asked for yet */
+    /* TRIM and WRITE_ZEROES, a step at a time: what is not done, and `cmd`'s part of it;
+     * 0 of its part: it is the flush behind them. */
+    uint64_t next_block, blocks_left;
+    uint32_t step_blocks;
 
     struct nbd_reply_wire reply;
     struct iovec iov[1 + NBD_REQUEST_SEGMENTS]; /* the reply, then the data */
@@ -77,46 +80,6 @@ static void end(struct nbd *nbd, const char *why)
     nbd->serving = false;
     log_line(nbd, LUN_LOG_DEBUG, why);
     nbd->config.ended(nbd->config.ctx);
-}
-
-/* ---- the disk ---- */
-
-/* Most blocks of one UNMAP descriptor; 0: the disk has no UNMAP (SBC-3 6.6.3, 6.6.4). */
-static uint32_t unmap_blocks(const struct disk_identity *disk)
-{
-    const struct disk_vpd *limits = disk_vpd_find(disk, 0xb0);
-    const struct disk_vpd *provisioning = disk_vpd_find(disk, 0xb2);
-    bool managed = disk->capacity16[14] & 0x80; /* LBPME */
-    if (!managed || !limits || limits->bytes < 28 || !provisioning || provisioning->bytes < 6 ||
-        !(provisioning->data[5] & 0x80)) /* LBPU */
-        return 0;
-    return get_be32(limits->data + 24) > 0 ? get_be32(limits->data + 20) : 0;
-}
-
-static bool has_write_cache(const struct disk_identity *disk)
-{
-    return disk->has_caching_page && (disk->caching_page[2] & 0x04);
-}
-
-struct nbd_geometry nbd_describe(const struct disk_identity *disk, uint32_t segment_bytes,
-                                 bool read_only)
-{
-    struct nbd_geometry g = {
-        .bytes = disk->blocks * disk->block_bytes,
-        .block_bytes = disk->block_bytes,
-        .max_bytes = NBD_REQUEST_SEGMENTS * segment_bytes,
-        .trim_blocks = unmap_blocks(disk),
-        .flags = NBD_CAN_FLAGS,
-    };
-    if (read_only || disk->write_protected)
-        g.flags |= NBD_IS_READ_ONLY;
-    if (has_write_cache(disk))
-        g.flags |= NBD_CAN_FLUSH;
-    if (has_write_cache(disk) && disk->dpofua)
-        g.flags |= NBD_CAN_FUA;
-    if (g.trim_blocks > 0)
-        g.flags |= NBD_CAN_TRIM;
-    return g;
 }
 
 /* ---- requests ---- */
@@ -198,7 +161,7 @@ static void submit_transfer(struct request *r, bool write)
     uint8_t *cdb = r->cmd->cdb;
     uint8_t bytes =
         cdb_range(cdb, write, r->offset_bytes / block_bytes, r->length_bytes / block_bytes);
-    if (r->fua)
+    if (r->flags & NBD_COMMAND_FUA)
         cdb[1] |= 0x08;
     submit(r, bytes, write ? SCSI_DIR_OUT : SCSI_DIR_IN, r->length_bytes);
 }
@@ -209,31 +172,128 @@ static void submit_flush(struct request *r)
     submit(r, 10, SCSI_DIR_NONE, 0);
 }
 
-/* The parameter list goes into the room when there is one. */
-static void submit_trim(struct request *r)
+/* ---- TRIM and WRITE_ZEROES ---- */
+
+static bool goes_in_steps(const struct request *r)
+{
+    return r->type == NBD_TYPE_TRIM || r->type == NBD_TYPE_WRITE_ZEROES;
+}
+
+static void submit_unmap(struct request *r)
 {
     r->cmd->cdb[0] = OP_UNMAP;
     put_be16(r->cmd->cdb + 7, UNMAP_BYTES);
     submit(r, 10, SCSI_DIR_OUT, UNMAP_BYTES);
 }
 
-static void fill_trim(struct request *r)
+/* Its parameter list, the rest of which is zeros. */
+static void put_unmap(const struct request *r, uint8_t list[UNMAP_BYTES])
 {
-    struct lun *lun = r->nbd->config.lun;
-    uint8_t *list;
-    if (lun_out_next(lun, r->cmd, &list) < UNMAP_BYTES)
-        return;
-    uint32_t most = r->nbd->geometry.trim_blocks;
-    uint32_t blocks = r->trim_left < most ? (uint32_t)r->trim_left : most;
-    memset(list, 0, UNMAP_BYTES);
     put_be16(list, UNMAP_BYTES - 2);
     put_be16(list + 2, UNMAP_BYTES - 8);
-    put_be64(list + 8, r->trim_block);
-    put_be32(list + 16, blocks);
-    r->trim_block += blocks;
-    r->trim_left -= blocks;
-    lun_out_done(lun, r->cmd, UNMAP_BYTES);
+    put_be64(list + 8, r->next_block);
+    put_be32(list + 16, r->step_blocks);
 }
+
+static void submit_write(struct request *r)
+{
+    uint8_t bytes = cdb_range(r->cmd->cdb, true, r->next_block, r->step_blocks);
+    submit(r, bytes, SCSI_DIR_OUT, r->step_blocks * r->nbd->geometry.block_bytes);
+}
+
+static bool is_same(const uint8_t *cdb)
+{
+    return cdb[0] == OP_WRITE_SAME_10 || cdb[0] == OP_WRITE_SAME_16;
+}
+
+/* SBC-3 5.45, 5.46; UNMAP is (16)'s alone: LBPWS tells of it. */
+static void submit_same(struct request *r)
+{
+    uint8_t *cdb = r->cmd->cdb;
+    bool unmap = r->nbd->geometry.zero_unmaps && !(r->flags & NBD_COMMAND_NO_HOLE);
+    uint8_t bytes = 10;
+    if (!unmap && r->step_blocks <= UINT16_MAX && r->next_block + r->step_blocks <= UINT32_MAX) {
+        cdb[0] = OP_WRITE_SAME_10;
+        put_be32(cdb + 2, (uint32_t)r->next_block);
+        put_be16(cdb + 7, (uint16_t)r->step_blocks);
+    } else {
+        cdb[0] = OP_WRITE_SAME_16;
+        cdb[1] = unmap ? 0x08 : 0;
+        put_be64(cdb + 2, r->next_block);
+        put_be32(cdb + 10, r->step_blocks);
+        bytes = 16;
+    }
+    submit(r, bytes, SCSI_DIR_OUT, r->nbd->geometry.block_bytes);
+}
+
+static uint32_t step_most_blocks(const struct request *r)
+{
+    const struct nbd_geometry *g = &r->nbd->geometry;
+    if (r->type == NBD_TYPE_TRIM)
+        return g->trim_blocks;
+    return g->zero_blocks > 0 ? g->zero_blocks : r->nbd->segment_bytes / g->block_bytes;
+}
+
+static void submit_step(struct request *r)
+{
+    uint32_t most = step_most_blocks(r);
+    r->step_blocks = r->blocks_left < most ? (uint32_t)r->blocks_left : most;
+    if (r->step_blocks == 0)
+        submit_flush(r);
+    else if (r->type == NBD_TYPE_TRIM)
+        submit_unmap(r);
+    else if (r->nbd->geometry.zero_blocks > 0)
+        submit_same(r);
+    else
+        submit_write(r);
+}
+
+static void fill_step(struct request *r)
+{
+    struct lun *lun = r->nbd->config.lun;
+    uint8_t *room;
+    uint32_t bytes;
+    while ((bytes = lun_out_next(lun, r->cmd, &room)) > 0) {
+        memset(room, 0, bytes);
+        if (r->type == NBD_TYPE_TRIM && bytes >= UNMAP_BYTES)
+            put_unmap(r, room);
+        lun_out_done(lun, r->cmd, bytes);
+    }
+}
+
+/* A target may tell of WRITE SAME, and not have what we make of it. */
+static bool is_refused(const struct lun_cmd *cmd)
+{
+    struct sense_code sense;
+    return is_same(cmd->cdb) && cmd->outcome.status == SCSI_STATUS_CODE_CHECK_CONDITION &&
+           sense_parse(cmd->outcome.sense, cmd->outcome.sense_bytes, &sense) &&
+           sense.key == SENSE_ILLEGAL_REQUEST && sense.asc != 0x21; /* there is no such block */
+}
+
+/* False: that was the last. */
+static bool next_step(struct request *r, uint32_t error)
+{
+    struct nbd *nbd = r->nbd;
+    if (is_refused(r->cmd)) {
+        if (nbd->geometry.zero_blocks > 0)
+            log_line(nbd, LUN_LOG_INFO, "nbd: the target refuses WRITE SAME: writing zeros");
+        nbd->geometry.zero_blocks = 0;
+    } else if (error != NBD_OK) {
+        return false;
+    } else {
+        r->next_block += r->step_blocks;
+        r->blocks_left -= r->step_blocks;
+    }
+    bool flushes = (r->flags & NBD_COMMAND_FUA) && r->step_blocks > 0;
+    if (r->blocks_left == 0 && !flushes)
+        return false;
+    lun_release(nbd->config.lun, r->cmd);
+    r->cmd = lun_cmd_take(nbd->config.lun, &frontend_ops); /* it was just given back */
+    submit_step(r);
+    return true;
+}
+
+/* ---- what comes back ---- */
 
 /* Pieces of a READ as they become valid; they are held until the reply is out. */
 static void take_pieces(struct request *r)
@@ -254,8 +314,8 @@ static void on_progress(struct lun_cmd *cmd)
     struct request *r = cmd->front;
     if (r->type == NBD_TYPE_READ)
         take_pieces(r);
-    else if (r->type == NBD_TYPE_TRIM)
-        fill_trim(r);
+    else if (goes_in_steps(r))
+        fill_step(r);
     else if (r == r->nbd->filling)
         step(r->nbd);
 }
@@ -279,26 +339,27 @@ static void on_complete(struct lun_cmd *cmd)
         if (r->held_bytes != r->length_bytes)
             error = NBD_EIO;
     }
-    if (r->type == NBD_TYPE_TRIM && error == NBD_OK && r->trim_left > 0) {
-        lun_release(nbd->config.lun, cmd);
-        r->cmd = lun_cmd_take(nbd->config.lun, &frontend_ops);
-        submit_trim(r); /* there is one: it was just given back */
+    if (goes_in_steps(r) && next_step(r, error))
         return;
-    }
     request_reply(r, error);
     step(nbd);
 }
 
 /* ---- what comes in ---- */
 
+static bool is_known(uint16_t type)
+{
+    return type <= NBD_TYPE_TRIM || type == NBD_TYPE_WRITE_ZEROES;
+}
+
 /* NBD_OK, or why it cannot be served. */
 static uint32_t request_check(const struct nbd *nbd, const struct request *r)
 {
     const struct nbd_geometry *g = &nbd->geometry;
     bool ranged = r->type != NBD_TYPE_FLUSH;
-    bool writes = r->type == NBD_TYPE_WRITE || r->type == NBD_TYPE_TRIM;
+    bool writes = r->type == NBD_TYPE_WRITE || goes_in_steps(r);
     bool data = r->type == NBD_TYPE_READ || r->type == NBD_TYPE_WRITE;
-    if (r->type > NBD_TYPE_TRIM || (r->type == NBD_TYPE_TRIM && !(g->flags & NBD_CAN_TRIM)))
+    if (!is_known(r->type) || (r->type == NBD_TYPE_TRIM && !(g->flags & NBD_CAN_TRIM)))
         return NBD_EINVAL;
     if (writes && (g->flags & NBD_IS_READ_ONLY))
         return NBD_EPERM;
@@ -327,7 +388,7 @@ static void request_decode(struct request *r, const struct nbd_request_wire *wir
 {
     r->wire = *wire;
     r->type = get_be16(wire->type);
-    r->fua = get_be16(wire->flags) & NBD_COMMAND_FUA;
+    r->flags = get_be16(wire->flags);
     r->offset_bytes = get_be64(wire->offset);
     r->length_bytes = get_be32(wire->length);
     r->segments = 0;
@@ -350,10 +411,11 @@ static void request_begin(struct request *r)
         submit_transfer(r, true);
         break;
     case NBD_TYPE_TRIM:
-        nbd->stats.trims++;
-        r->trim_block = r->offset_bytes / nbd->geometry.block_bytes;
-        r->trim_left = r->length_bytes / nbd->geometry.block_bytes;
-        submit_trim(r);
+    case NBD_TYPE_WRITE_ZEROES:
+        (*(r->type == NBD_TYPE_TRIM ? &nbd->stats.trims : &nbd->stats.zeroes))++;
+        r->next_block = r->offset_bytes / nbd->geometry.block_bytes;
+        r->blocks_left = r->length_bytes / nbd->geometry.block_bytes;
+        submit_step(r);
         break;
     default:
         nbd->stats.flushes++;

@@ -4,11 +4,12 @@
  * a socket and has a logical unit serve them, several at a time.
  *
  * READ becomes READ(10) or (16), WRITE likewise, with FUA; FLUSH becomes
- * SYNCHRONIZE CACHE, TRIM becomes UNMAP. A request waits for the target as long as
- * it takes (lun_config.answer_within_ms is 0). There is no way to tell the kernel of
- * a unit attention, so none may be raised (lun_config.attention_off), and the disk
- * is a fixed one: another behind the same name is refused (lun_config.disk_refused),
- * and the right one waited for.
+ * SYNCHRONIZE CACHE, TRIM becomes UNMAP, WRITE ZEROES becomes WRITE SAME, or WRITEs of
+ * zeros where the target has none. A request waits for the target as long as it takes
+ * (lun_config.answer_within_ms is 0). There is no way to tell the kernel of a unit
+ * attention, so none may be raised (lun_config.attention_off), and the disk is a fixed
+ * one: another behind the same name is refused (lun_config.disk_refused), and the
+ * right one waited for.
  *
  * A request is taken from the socket when there is room for all of its data:
  * those of a READ are held until the last has arrived, because a simple reply
@@ -34,6 +35,8 @@ struct nbd_geometry {
     uint32_t block_bytes; /* 512 to 4096 */
     uint32_t max_bytes;   /* longest READ or WRITE, for queue/max_sectors_kb */
     uint32_t trim_blocks; /* of one UNMAP; 0: the disk has none */
+    uint32_t zero_blocks; /* of one WRITE SAME; 0: the disk tells of none */
+    bool zero_unmaps;     /* which may deallocate blocks that read as zeros then */
     uint16_t flags;       /* NBD_CAN_..., nbd_wire.h */
 };
 /* Of a disk; `segment_bytes` and `read_only` as the logical unit has them. */
@@ -64,7 +67,7 @@ short nbd_events(const struct nbd *nbd);
 void nbd_ready(struct nbd *nbd);
 
 struct nbd_stats {
-    uint64_t reads, writes, flushes, trims;
+    uint64_t reads, writes, flushes, trims, zeroes;
     uint64_t errors; /* replies that were not NBD_OK */
     unsigned outstanding;
 };

@@ -36,9 +36,11 @@ enum nbd_type {
     NBD_TYPE_DISCONNECT = 2,
     NBD_TYPE_FLUSH = 3,
     NBD_TYPE_TRIM = 4,
+    NBD_TYPE_WRITE_ZEROES = 6, /* from Linux 6.12 on */
 };
 
-#define NBD_COMMAND_FUA 0x0001u
+#define NBD_COMMAND_FUA     0x0001u
+#define NBD_COMMAND_NO_HOLE 0x0002u /* of WRITE_ZEROES: the blocks stay allocated */
 
 /* Transmission flags: what the device can do. */
 enum {
@@ -47,6 +49,7 @@ enum {
     NBD_CAN_FLUSH = 1 << 2,
     NBD_CAN_FUA = 1 << 3,
     NBD_CAN_TRIM = 1 << 5,
+    NBD_CAN_WRITE_ZEROES = 1 << 6,
 };
 
 enum nbd_error {

@@ -52,11 +52,13 @@ bool outlet_nbd_parse(const char *text, struct outlet_nbd_disk *disk)
     const char *at = text;
     for (unsigned i = 0; i < 5; i++, at = *end ? end + 1 : end)
         number[i] = strtoull(at, &end, 10);
-    g->bytes = number[0];
-    g->block_bytes = (uint32_t)number[1];
-    g->max_bytes = (uint32_t)number[2];
-    g->trim_blocks = (uint32_t)number[3];
-    g->flags = (uint16_t)number[4];
+    *g = (struct nbd_geometry){
+        .bytes = number[0],
+        .block_bytes = (uint32_t)number[1],
+        .max_bytes = (uint32_t)number[2],
+        .trim_blocks = (uint32_t)number[3],
+        .flags = (uint16_t)number[4],
+    };
     (void)snprintf(disk->id, sizeof disk->id, "%.16s", at);
     outlet_nbd_print(disk, again);
     uint32_t block = g->block_bytes;

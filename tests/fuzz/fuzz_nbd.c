@@ -8,7 +8,8 @@
  * no answer. The front end and the logical unit are the real ones; their socket is
  * memory (recv and sendmsg are put in by the linker's --wrap), the clock virtual.
  *
- * Every block carries the disk, its address and a version.
+ * Every block carries the disk, its address and a version; or it is zeros, which were
+ * asked for.
  *   - a request is answered once, with its handle, after it came; a WRITE that went
  *     well after all its data came;
  *   - a READ brings blocks of its addresses, not older than what was acknowledged
@@ -84,6 +85,7 @@ static struct fuzz {
     char serial[16];
     bool exchanged, cannot_read;
     uint32_t acknowledged[BLOCKS], issued[BLOCKS];
+    uint32_t zeroed[BLOCKS]; /* the version of the last zeros that were asked for */
 
     /* The socket, kernel to us: the slots in the order in which they are sent. */
     unsigned queue[SLOTS], queued;
@@ -139,6 +141,11 @@ static uint32_t block_version(const uint8_t *at, uint32_t disk, uint64_t lba)
     uint64_t first;
     uint8_t expected[RAM_BLOCK_BYTES];
     memcpy(&first, at, sizeof(first));
+    if (first == 0) { /* there is no disk 0 */
+        memset(expected, 0, sizeof(expected));
+        CHECK(disk == 1 && f.zeroed[lba] > 0 && memcmp(at, expected, sizeof(expected)) == 0);
+        return f.zeroed[lba];
+    }
     CHECK((uint32_t)(first >> 48) == disk);
     CHECK((first >> 32 & 0xffff) == lba);
     fill_block(expected, disk, lba, (uint32_t)first);
@@ -174,16 +181,22 @@ static bool has_blocks(const struct slot *s)
     return s->type != NBD_TYPE_FLUSH;
 }
 
+static bool changes_blocks(const struct slot *s)
+{
+    return s->type == NBD_TYPE_WRITE || s->type == NBD_TYPE_WRITE_ZEROES;
+}
+
 /* As the protocol has it, and the geometry that the kernel was told. */
 static uint32_t refusal(const struct slot *s)
 {
     bool trim = s->type == NBD_TYPE_TRIM, write = s->type == NBD_TYPE_WRITE;
+    bool zeroes = s->type == NBD_TYPE_WRITE_ZEROES;
     bool data = write || s->type == NBD_TYPE_READ;
-    if (s->type == NBD_TYPE_DISCONNECT || s->type > NBD_TYPE_TRIM)
+    if (s->type == NBD_TYPE_DISCONNECT || (s->type > NBD_TYPE_TRIM && !zeroes))
         return NBD_EINVAL;
     if (trim && f.geometry.trim_blocks == 0)
         return NBD_EINVAL;
-    if ((trim || write) && (f.geometry.flags & NBD_IS_READ_ONLY))
+    if ((trim || write || zeroes) && (f.geometry.flags & NBD_IS_READ_ONLY))
         return NBD_EPERM;
     if (has_blocks(s) &&
         (s->length == 0 || s->length % RAM_BLOCK_BYTES || s->offset % RAM_BLOCK_BYTES ||
@@ -210,13 +223,29 @@ static void slot_queue(struct slot *s)
     s->cookie = ++f.cookies;
     memcpy(s->floor, f.acknowledged, sizeof(s->floor));
     memset(s->unmapped, 0, sizeof(s->unmapped));
-    if (s->type == NBD_TYPE_WRITE && refusal(s) == NBD_OK) {
+    if (changes_blocks(s) && refusal(s) == NBD_OK) {
         s->version = ++f.versions;
-        for (uint64_t lba = first_block(s); lba < end_block(s); lba++)
+        for (uint64_t lba = first_block(s); lba < end_block(s); lba++) {
             f.issued[lba] = s->version;
+            if (s->type == NBD_TYPE_WRITE_ZEROES)
+                f.zeroed[lba] = s->version;
+        }
     }
     s->queued = true;
     f.queue[f.queued++] = (unsigned)(s - f.slot);
+}
+
+/* Zeros go to the disk in steps: which of two such requests wins is not said, while
+ * both are under way. */
+static bool races(const struct slot *s)
+{
+    for (const struct slot *other = f.slot; other < f.slot + SLOTS; other++)
+        if (other != s && other->used && changes_blocks(other) && changes_blocks(s) &&
+            (other->type == NBD_TYPE_WRITE_ZEROES || s->type == NBD_TYPE_WRITE_ZEROES) &&
+            refusal(other) == NBD_OK && refusal(s) == NBD_OK && first_block(other) < end_block(s) &&
+            first_block(s) < end_block(other))
+            return true;
+    return false;
 }
 
 static void ask(uint16_t type, uint16_t flags, uint64_t offset, uint32_t length)
@@ -226,12 +255,13 @@ static void ask(uint16_t type, uint16_t flags, uint64_t offset, uint32_t length)
         s++;
     if (s == f.slot + SLOTS)
         return;
-    s->used = true;
     s->type = type;
     s->flags = flags;
     s->offset = offset;
     s->length = length;
-    slot_queue(s);
+    s->used = !races(s);
+    if (s->used)
+        slot_queue(s);
 }
 
 /* ---- the socket ---- */
@@ -359,7 +389,7 @@ static void on_reply(void)
     }
     CHECK(s->data_sent == data_bytes(s));
     for (uint64_t lba = first_block(s); has_blocks(s) && lba < end_block(s); lba++) {
-        if (s->type == NBD_TYPE_WRITE && f.acknowledged[lba] < s->version)
+        if (changes_blocks(s) && f.acknowledged[lba] < s->version)
             f.acknowledged[lba] = s->version;
         CHECK(s->type != NBD_TYPE_TRIM || s->unmapped[lba]);
     }
@@ -598,7 +628,8 @@ static void plan_failure(uint8_t how)
         {SENSE_UNIT_ATTENTION, 0x29, 0},  {SENSE_UNIT_ATTENTION, 0x3f, 0x0e},
         {SENSE_DATA_PROTECT, 0x27, 0x07}, {SENSE_MEDIUM_ERROR, 0x11, 0},
         {SENSE_RECOVERED_ERROR, 0x17, 0}, {SENSE_NOT_READY, 0x04, 0x01},
-        {SENSE_DATA_PROTECT, 0x27, 0},    {SENSE_UNIT_ATTENTION, 0x28, 0}};
+        {SENSE_DATA_PROTECT, 0x27, 0},    {SENSE_UNIT_ATTENTION, 0x28, 0},
+        {SENSE_ILLEGAL_REQUEST, 0x20, 0}, {SENSE_ILLEGAL_REQUEST, 0x24, 0}};
     struct ram_backend *ram = &f.ram;
     unsigned number = ram->seen_count + 1 + take() % 8;
     ram->fail_number = ram->short_number = ram->over_number = ram->recover_number = 0;
@@ -619,7 +650,7 @@ static void plan_failure(uint8_t how)
     default:
         ram->fail_number = number;
         ram->fail_last = number + (how & 0x80 ? 40 : 0);
-        ram->fail_sense = senses[take() % 8];
+        ram->fail_sense = senses[take() % 10];
         ram->fail_status = statuses[how / 8 % 5];
         /* It is not executed, which a current RECOVERED ERROR would deny. */
         ram->fail_deferred = ram->fail_sense.key == SENSE_RECOVERED_ERROR;
@@ -647,14 +678,19 @@ static void ask_usual(uint8_t how)
     static const uint16_t types[] = {NBD_TYPE_READ, NBD_TYPE_WRITE, NBD_TYPE_WRITE, NBD_TYPE_TRIM};
     uint64_t lba = (uint64_t)take() * 4;
     uint32_t blocks = counts[take() % 12];
-    uint16_t type = types[how & 3];
+    uint16_t type = types[how & 3], flags = 0;
     uint32_t most = f.geometry.max_bytes / RAM_BLOCK_BYTES;
-    if (type != NBD_TYPE_TRIM && blocks > most)
+    if (type == NBD_TYPE_TRIM && how & 8)
+        type = NBD_TYPE_WRITE_ZEROES;
+    if (how & 4 && type == NBD_TYPE_WRITE)
+        flags = NBD_COMMAND_FUA;
+    if (how & 4 && type == NBD_TYPE_WRITE_ZEROES)
+        flags = take() & (NBD_COMMAND_FUA | NBD_COMMAND_NO_HOLE);
+    if ((type == NBD_TYPE_READ || type == NBD_TYPE_WRITE) && blocks > most)
         blocks = most;
     if (lba + blocks > BLOCKS)
         lba = BLOCKS - blocks;
-    ask(type, how & 4 && type == NBD_TYPE_WRITE ? NBD_COMMAND_FUA : 0, lba * RAM_BLOCK_BYTES,
-        blocks * RAM_BLOCK_BYTES);
+    ask(type, flags, lba * RAM_BLOCK_BYTES, blocks * RAM_BLOCK_BYTES);
 }
 
 static void ask_any(void)
@@ -767,6 +803,8 @@ static void open_all(void)
     f.ram.blocks = BLOCKS;
     f.ram.write_cache = how & 4;
     f.ram.transfer_blocks = how & 8 ? 150 : 0;
+    f.ram.same_blocks = how & 16 ? 100 : 0;
+    f.ram.provisioning = how & 32 ? 0xe4 : 0;
     new_disk();
     f.segment_bytes = segments[how & 3];
     struct lun_config config = {
@@ -788,6 +826,8 @@ static void open_all(void)
     }
     f.geometry = nbd_describe(lun_disk(f.lun), f.segment_bytes, (how & 0x38) == 0x38);
     CHECK(f.geometry.bytes == DISK_BYTES && f.geometry.block_bytes == RAM_BLOCK_BYTES);
+    if (how & 0x80) /* it takes less than it told of */
+        f.ram.same_blocks /= 2;
     if (how & 0x40) { /* the RAM disk takes UNMAP without a word of it */
         f.geometry.trim_blocks = how & 0x80 ? 1024 : 100;
         f.geometry.flags |= NBD_CAN_TRIM;

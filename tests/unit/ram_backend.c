@@ -128,6 +128,16 @@ static void copy_out(struct backend_cmd *cmd, uint8_t *data)
     cmd->outcome.moved_bytes = done;
 }
 
+static uint32_t list_pages(const struct ram_backend *ram, uint8_t data[8])
+{
+    memcpy(data, "\0\0\0\2\0\x80", 6);
+    if (ram->transfer_blocks > 0 || ram->same_blocks > 0)
+        data[4 + data[3]++] = 0xb0;
+    if (ram->provisioning)
+        data[4 + data[3]++] = 0xb2;
+    return 4u + data[3];
+}
+
 static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
 {
     uint8_t data[96] = {0};
@@ -137,9 +147,7 @@ static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
         memcpy(data, "\0\0\5\2\x1f\0\0\2RAM     back end        0001", 36);
         data[0] = ram->peripheral;
     } else if (cmd->cdb[2] == 0) {
-        memcpy(data, "\0\0\0\2\0\x80\xb0", 7);
-        data[3] = ram->transfer_blocks > 0 ? 3 : 2;
-        bytes = 4u + data[3];
+        bytes = list_pages(ram, data);
     } else if (cmd->cdb[2] == 0x80) {
         data[1] = 0x80;
         data[3] = (uint8_t)serial_bytes;
@@ -148,7 +156,12 @@ static void inquiry(struct ram_backend *ram, struct backend_cmd *cmd)
     } else if (cmd->cdb[2] == 0xb0) {
         memcpy(data, "\0\xb0\0\x3c", 4);
         put_be32(data + 8, ram->transfer_blocks);
+        put_be64(data + 36, ram->same_blocks);
         bytes = 64;
+    } else if (cmd->cdb[2] == 0xb2) {
+        memcpy(data, "\0\xb2\0\4", 4);
+        data[5] = ram->provisioning;
+        bytes = 8;
     } else {
         scsi_outcome_check(&cmd->outcome, sense_invalid_field);
         return;
@@ -271,6 +284,7 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         put_be64(data, ram->blocks - 1);
         put_be32(data + 8, ram->block_bytes);
         data[12] = ram->protection;
+        data[14] = ram->provisioning ? 0x80 : 0;
         copy_in(cmd, data, sizeof(data));
         break;
     case OP_MODE_SELECT_6: /* 24 bytes: a header and the caching page */
@@ -313,7 +327,9 @@ static void execute(struct ram_backend *ram, struct backend_cmd *cmd)
         copy_out(cmd, ram_block(ram, op.lba));
         break;
     case OP_WRITE_SAME_10:
-        if (cmd->length_bytes != RAM_BLOCK_BYTES) {
+    case OP_WRITE_SAME_16:
+        if (cmd->length_bytes != RAM_BLOCK_BYTES ||
+            (ram->same_blocks > 0 && op.blocks > ram->same_blocks)) {
             scsi_outcome_check(&cmd->outcome, sense_invalid_field);
             break;
         }

@@ -32,8 +32,9 @@ struct ram_backend {
     bool write_cache; /* MODE SELECT changes it */
     bool protection;  /* the disk has protection information; it is taken for 0 bytes */
     bool log_sense;   /* LOG SENSE is there; it brings zeros */
-    /* What it tells of its limits, and holds READ to; 0: it says nothing of it. */
-    uint32_t transfer_blocks;
+    /* Limits that it tells of, and holds READ and WRITE SAME to; 0: it says nothing. */
+    uint32_t transfer_blocks, same_blocks;
+    uint8_t provisioning; /* VPD page B2, byte 5; 0: it has none */
 
     /* Persistent reservations: of Exclusive Access, for us and for one other. */
     bool pr;                   /* the target has them */

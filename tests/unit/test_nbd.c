@@ -294,6 +294,155 @@ static void plan_failure(struct sense_code sense)
     bench.ram.fail_sense = sense;
 }
 
+static void begin_with_zeroes(uint32_t blocks, bool unmaps)
+{
+    geometry.zero_blocks = blocks;
+    geometry.zero_unmaps = unmaps;
+    nbd_begin(nbd, &geometry, LUN_SEGMENT);
+}
+
+static void ask_zeroes(uint64_t block, uint32_t blocks, uint16_t flags, uint64_t handle)
+{
+    struct nbd_request_wire wire =
+        request(NBD_TYPE_WRITE_ZEROES, block * RAM_BLOCK_BYTES, blocks * RAM_BLOCK_BYTES, handle);
+    put_be16(wire.flags, flags);
+    memset(ram_block(&bench.ram, block), 0x5a, blocks * RAM_BLOCK_BYTES);
+    send_all(&wire, sizeof wire);
+}
+
+/* And what is before and behind them is as it was. */
+static void assert_zeroes(uint64_t block, uint32_t blocks)
+{
+    const uint8_t *at = ram_block(&bench.ram, block);
+    uint32_t bytes = blocks * RAM_BLOCK_BYTES;
+    assert_int_equal(at[0], 0);
+    assert_memory_equal(at, at + 1, bytes - 1);
+    assert_int_not_equal(at[-1] | at[-2], 0);
+    assert_int_not_equal(at[bytes] | at[bytes + 1], 0);
+}
+
+static void zeroes_are_one_write_same(void **state)
+{
+    (void)state;
+    begin_with_zeroes(4096, false);
+    ask_zeroes(100, 50, 0, 8);
+    assert_int_equal(reply(8), NBD_OK);
+    assert_int_equal(bench.ram.seen_count, 1);
+    assert_int_equal(bench.ram.seen[0].cdb[0], OP_WRITE_SAME_10);
+    assert_int_equal(bench.ram.seen[0].cdb[1], 0);
+    assert_int_equal(bench.ram.seen[0].length_bytes, RAM_BLOCK_BYTES);
+    assert_zeroes(100, 50);
+    assert_int_equal(nbd_stats(nbd)->zeroes, 1);
+}
+
+static void many_zeroes_are_several_write_sames(void **state)
+{
+    (void)state;
+    begin_with_zeroes(40, false);
+    ask_zeroes(100, 100, 0, 9);
+    assert_int_equal(reply(9), NBD_OK);
+    assert_int_equal(bench.ram.seen_count, 3);
+    assert_int_equal(get_be16(bench.ram.seen[2].cdb + 7), 20);
+    assert_zeroes(100, 100);
+    works();
+}
+
+static void zeroes_may_be_unmapped_unless_the_kernel_forbids_it(void **state)
+{
+    (void)state;
+    begin_with_zeroes(4096, true);
+    ask_zeroes(100, 50, 0, 1);
+    assert_int_equal(reply(1), NBD_OK);
+    assert_int_equal(bench.ram.seen[0].cdb[0], OP_WRITE_SAME_16);
+    assert_int_equal(bench.ram.seen[0].cdb[1], 0x08);
+    assert_zeroes(100, 50);
+    ask_zeroes(100, 50, NBD_COMMAND_NO_HOLE, 2);
+    assert_int_equal(reply(2), NBD_OK);
+    assert_int_equal(bench.ram.seen[1].cdb[0], OP_WRITE_SAME_10);
+    assert_int_equal(bench.ram.seen[1].cdb[1], 0);
+    assert_zeroes(100, 50);
+}
+
+static void zeroes_far_away_are_a_write_same_16(void **state)
+{
+    (void)state;
+    geometry.bytes = UINT64_C(1) << 50;
+    begin_with_zeroes(4096, false);
+    ask(NBD_TYPE_WRITE_ZEROES, UINT64_C(1) << 48, 4096, 1);
+    assert_int_equal(reply(1), NBD_EIO); /* it ends before that */
+    assert_int_equal(bench.ram.seen_count, 1);
+    assert_int_equal(bench.ram.seen[0].cdb[0], OP_WRITE_SAME_16);
+    assert_int_equal(get_be64(bench.ram.seen[0].cdb + 2), UINT64_C(1) << 39);
+    assert_int_equal(get_be32(bench.ram.seen[0].cdb + 10), 8);
+}
+
+static void zeroes_with_fua_are_flushed(void **state)
+{
+    struct nbd_request_wire wire = request(NBD_TYPE_WRITE_ZEROES, 0, 8192, 1);
+    (void)state;
+    begin_with_zeroes(8, false);
+    put_be16(wire.flags, NBD_COMMAND_FUA);
+    send_all(&wire, sizeof wire);
+    assert_int_equal(reply(1), NBD_OK);
+    assert_int_equal(bench.ram.seen_count, 3);
+    assert_int_equal(bench.ram.seen[1].cdb[0], OP_WRITE_SAME_10);
+    assert_int_equal(bench.ram.seen[2].cdb[0], OP_SYNCHRONIZE_CACHE_10);
+}
+
+static void zeroes_are_written_where_write_same_is_refused(void **state)
+{
+    (void)state;
+    begin_with_zeroes(4096, false);
+    plan_failure((struct sense_code){SENSE_ILLEGAL_REQUEST, 0x20, 0});
+    ask_zeroes(100, 300, 0, 1);
+    assert_int_equal(reply(1), NBD_OK);
+    assert_int_equal(bench.ram.seen_count, 1 + 3);
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(bench.ram.seen[i].cdb[0], OP_WRITE_10);
+    assert_zeroes(100, 300);
+    ask_zeroes(500, 8, 0, 2); /* and it is not tried again */
+    assert_int_equal(reply(2), NBD_OK);
+    assert_int_equal(bench.ram.seen[4].cdb[0], OP_WRITE_10);
+    assert_zeroes(500, 8);
+    works();
+}
+
+static void zeroes_of_several_requests_survive_the_refusal(void **state)
+{
+    (void)state;
+    begin_with_zeroes(4096, false);
+    bench.ram.same_blocks = 1;
+    ask_zeroes(100, 8, 0, 1);
+    ask_zeroes(200, 8, 0, 2);
+    assert_int_equal(reply(1), NBD_OK);
+    assert_int_equal(reply(2), NBD_OK);
+    assert_zeroes(100, 8);
+    assert_zeroes(200, 8);
+}
+
+static void zeroes_that_fail_are_an_error(void **state)
+{
+    (void)state;
+    begin_with_zeroes(4096, false);
+    plan_failure((struct sense_code){SENSE_MEDIUM_ERROR, 0x0c, 0});
+    ask_zeroes(100, 8, NBD_COMMAND_FUA, 1);
+    assert_int_equal(reply(1), NBD_EIO);
+    assert_int_equal(bench.ram.seen_count, 1);
+    works();
+}
+
+/* The kernel asks for it all the same after another process was behind the device. */
+static void zeroes_are_written_to_a_disk_that_tells_of_no_write_same(void **state)
+{
+    (void)state;
+    assert_false(geometry.flags & NBD_CAN_WRITE_ZEROES);
+    ask_zeroes(100, 8, 0, 1);
+    assert_int_equal(reply(1), NBD_OK);
+    assert_int_equal(bench.ram.seen_count, 1);
+    assert_int_equal(bench.ram.seen[0].cdb[0], OP_WRITE_10);
+    assert_zeroes(100, 8);
+}
+
 static void a_failed_read_has_no_data(void **state)
 {
     (void)state;
@@ -341,6 +490,8 @@ static void a_read_only_device_takes_no_write(void **state)
     ask(NBD_TYPE_WRITE, 0, 8192, 15);
     send_all(data, 8192);
     assert_int_equal(reply(15), NBD_EPERM);
+    ask(NBD_TYPE_WRITE_ZEROES, 0, 8192, 17);
+    assert_int_equal(reply(17), NBD_EPERM);
     assert_int_equal(bench.ram.seen_count, 0);
     read_is_good(0, 4096, 16);
 }
@@ -382,8 +533,10 @@ static void a_write_that_is_refused_takes_its_data_along(void **state)
 static void an_unknown_request_is_refused(void **state)
 {
     (void)state;
-    ask(6, 0, 4096, 19);
+    ask(5, 0, 4096, 19);
     assert_int_equal(reply(19), NBD_EINVAL);
+    ask(7, 0, 4096, 21);
+    assert_int_equal(reply(21), NBD_EINVAL);
     ask(0xffff, 0, 0, 20);
     assert_int_equal(reply(20), NBD_EINVAL);
     works();
@@ -654,6 +807,46 @@ static void a_thin_disk_has_trim(void **state)
     assert_int_equal(nbd_describe(&disk, 65536, false).trim_blocks, 0);
 }
 
+static void a_disk_with_write_same_takes_zeroes(void **state)
+{
+    struct disk_identity disk = plain_disk();
+    struct nbd_geometry g;
+    (void)state;
+    assert_int_equal(nbd_describe(&disk, 65536, false).zero_blocks, 0);
+    disk.vpd_count = 2;
+    disk.vpd[0] = (struct disk_vpd){.code = 0xb0, .bytes = 64};
+    put_be64(disk.vpd[0].data + 36, 2048);
+    disk.vpd[1] = (struct disk_vpd){.code = 0xb2, .bytes = 8};
+    g = nbd_describe(&disk, 65536, false);
+    assert_true(g.flags & NBD_CAN_WRITE_ZEROES);
+    assert_int_equal(g.zero_blocks, 2048);
+    assert_false(g.zero_unmaps);
+    put_be64(disk.vpd[0].data + 36, UINT64_MAX);
+    assert_int_equal(nbd_describe(&disk, 65536, false).zero_blocks, 8192);
+    disk.vpd[0].bytes = 43;
+    assert_false(nbd_describe(&disk, 65536, false).flags & NBD_CAN_WRITE_ZEROES);
+}
+
+static void a_thin_disk_takes_zeroes_and_may_unmap_them(void **state)
+{
+    struct disk_identity disk = plain_disk();
+    (void)state;
+    disk.capacity16[14] = 0x80;
+    disk.vpd_count = 1;
+    disk.vpd[0] = (struct disk_vpd){.code = 0xb2, .bytes = 8};
+    disk.vpd[0].data[5] = 0x40; /* what is unmapped may read as anything */
+    assert_int_equal(nbd_describe(&disk, 65536, false).zero_blocks, 8192);
+    assert_false(nbd_describe(&disk, 65536, false).zero_unmaps);
+    disk.vpd[0].data[5] = 0x24; /* not by WRITE SAME(16) */
+    assert_int_equal(nbd_describe(&disk, 65536, false).zero_blocks, 8192);
+    assert_false(nbd_describe(&disk, 65536, false).zero_unmaps);
+    disk.vpd[0].data[5] = 0x44;
+    assert_true(nbd_describe(&disk, 65536, false).zero_unmaps);
+    disk.capacity16[14] = 0;
+    assert_int_equal(nbd_describe(&disk, 65536, false).zero_blocks, 0);
+    assert_false(nbd_describe(&disk, 65536, false).zero_unmaps);
+}
+
 #define NBD_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -668,6 +861,15 @@ int main(void)
         NBD_TEST(a_trim_is_one_unmap),
         NBD_TEST(a_long_trim_is_several_unmaps),
         NBD_TEST(trim_without_unmap_is_refused),
+        NBD_TEST(zeroes_are_one_write_same),
+        NBD_TEST(many_zeroes_are_several_write_sames),
+        NBD_TEST(zeroes_may_be_unmapped_unless_the_kernel_forbids_it),
+        NBD_TEST(zeroes_far_away_are_a_write_same_16),
+        NBD_TEST(zeroes_with_fua_are_flushed),
+        NBD_TEST(zeroes_are_written_where_write_same_is_refused),
+        NBD_TEST(zeroes_of_several_requests_survive_the_refusal),
+        NBD_TEST(zeroes_that_fail_are_an_error),
+        NBD_TEST(zeroes_are_written_to_a_disk_that_tells_of_no_write_same),
         NBD_TEST(a_failed_read_has_no_data),
         NBD_TEST(a_failed_write_takes_its_data_along),
         NBD_TEST(write_protection_is_said),
@@ -694,6 +896,8 @@ int main(void)
         cmocka_unit_test(a_write_cache_is_flushed),
         cmocka_unit_test(a_protected_disk_is_read_only),
         cmocka_unit_test(a_thin_disk_has_trim),
+        cmocka_unit_test(a_disk_with_write_same_takes_zeroes),
+        cmocka_unit_test(a_thin_disk_takes_zeroes_and_may_unmap_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ for port in 3260 3261; do
     mkdir -p \$disk
     echo rd_pages=16384 >\$disk/control
     echo 1 >\$disk/enable
+    echo "speed \$port" >\$disk/wwn/vpd_unit_serial # without it there are no VPD pages
     group=iscsi/iqn.2026-01.test:disk\$port/tpgt_1
     mkdir -p \$group/lun/lun_1
     ln -s /sys/kernel/config/target/\$disk \$group/lun/lun_1/disk

@@ -203,9 +203,28 @@ until_true 5 "nothing is left" again
 END
 }
 
-both start --add "$PROBE:/usr/bin/nbd_probe"
-guest_library >"$work/lib"
-both put "$work/lib" /root/lib
+# From Linux 6.12 on the target writes them; before that the kernel does.
+zeroes_are_on_the_disk() {
+    in_guest <<END
+modprobe nbd
+random /run/data 4
+start
+dd if=/run/data of=/dev/\$dev bs=1M oflag=direct 2>/run/dd
+nbd_probe zero /dev/\$dev 1048576 2097152
+stop
+equal "of the kernel" "$1" "\$(sed -n 's/^child: \(.* zeroes\)/\1/p' /run/probe.log)"
+dd if=/dev/zero of=/run/data bs=1M seek=1 count=2 conv=notrunc 2>/run/dd
+equal "in the memory" "\$(sum </run/data)" "\$(sum </run/disk)"
+END
+}
+
+guest_start() {
+    both start --add "$PROBE:/usr/bin/nbd_probe"
+    guest_library >"$work/lib"
+    both put "$work/lib" /root/lib
+}
+
+guest_start
 test_case "nbd: without the module" the_module_is_missing
 test_case "nbd: limits and partitions" limits_and_partitions
 test_case "nbd: what is wrong is refused" what_is_wrong_is_refused
@@ -214,3 +233,10 @@ test_case "nbd: dd waits for a new process" dd_waits_for_a_new_process
 test_case "nbd: the process killed ${NBD_KILLS:-3} times" killed_again_and_again
 test_case "nbd: the target is away for ${NBD_AWAY:-300} s" target_away "${NBD_AWAY:-300}"
 test_case "nbd: what a killed daemon left" what_was_left_is_cleaned_up
+if [ "${LUNSTICK_SIM_SUITE:-bookworm}" = bookworm ]; then
+    test_case "nbd: zeros are written" zeroes_are_on_the_disk "24 writes, 0 zeroes"
+    both stop
+    export LUNSTICK_SIM_SUITE=trixie
+    guest_start
+fi
+test_case "nbd: zeros are the target's work" zeroes_are_on_the_disk "16 writes, 1 zeroes"

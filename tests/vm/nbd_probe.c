@@ -9,6 +9,7 @@
  *   nbd_probe wrong INDEX            what has to be refused
  *   nbd_probe find PREFIX
  *   nbd_probe cleanup PREFIX
+ *   nbd_probe zero DEVICE OFFSET BYTES  BLKZEROOUT
  *
  * Signals to the parent: USR1 puts a new child behind the device; USR2 has the
  * child's target hold all data, and again, let them go; TERM ends. A child that
@@ -21,11 +22,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -33,7 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLICES 64
+#define SLICES      64
+#define SAME_BLOCKS 2048
 
 static char why[NBD_WHY_BYTES];
 
@@ -110,6 +114,7 @@ static void disk_open(struct disk *d, uint8_t *memory)
         die("arena", "no memory");
     pool_init(&d->pool, arena, SLICES);
     ram_init_on(&d->ram, &d->deferred, memory);
+    d->ram.same_blocks = SAME_BLOCKS;
     struct lun_config config = {.backend = &d->ram.backend,
                                 .deferred = &d->deferred,
                                 .pool = &d->pool,
@@ -159,8 +164,12 @@ static _Noreturn void child(uint8_t *memory, int fd, int signals)
             die("poll", strerror(errno));
         if (p[1].revents) {
             uint32_t got = next_signal(signals);
-            if (got == SIGTERM)
+            if (got == SIGTERM) {
+                const struct nbd_stats *s = nbd_stats(d.nbd);
+                printf("child: %llu writes, %llu zeroes\n", (unsigned long long)s->writes,
+                       (unsigned long long)s->zeroes);
                 exit(0);
+            }
             if (got == SIGUSR2)
                 hold_data(&d);
         }
@@ -281,6 +290,15 @@ static int wrong(int index)
     return 0;
 }
 
+static int zero(const char *device, const char *offset, const char *bytes)
+{
+    uint64_t range[2] = {strtoull(offset, NULL, 10), strtoull(bytes, NULL, 10)};
+    int fd = open(device, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || ioctl(fd, BLKZEROOUT, range) < 0)
+        die(device, strerror(errno));
+    return close(fd);
+}
+
 static int find(const char *prefix, bool remove)
 {
     struct nbd_device_state state;
@@ -305,5 +323,7 @@ int main(int argc, char **argv)
         return find(argv[2], false);
     if (argc == 3 && strcmp(argv[1], "cleanup") == 0)
         return find(argv[2], true);
+    if (argc == 5 && strcmp(argv[1], "zero") == 0)
+        return zero(argv[2], argv[3], argv[4]);
     return 2;
 }
