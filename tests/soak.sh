@@ -31,7 +31,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A job is the script of tests/vm with its name, in the form that the variables
 # choose; or a fuzzer.
-jobs=(kills outage cache hostile resets conformance two_luns frozen)
+jobs=(kills outage cache hostile resets conformance two_luns frozen boot boot_modes boot_wrong boot_kexec)
 declare -A script=([hostile]=bot [resets]=bot)
 declare -A long=(
     [kills]="KILLS_TARGET=200 KILLS_DAEMON=50"
@@ -41,6 +41,10 @@ declare -A long=(
     [resets]="BOT_THINGS=0 BOT_RESETS=10000"
     [conformance]="CONFORMANCE=long"
     [two_luns]="TWO_LUNS_ROUNDS=15"
+    [boot]='BOOT=all BOOT_OUTAGES="5 60 300"'
+    [boot_modes]="BOOT=all"
+    [boot_wrong]="BOOT=all"
+    [boot_kexec]="BOOT=all"
 )
 for source in tests/fuzz/fuzz_*.c; do
     source=${source##*/}

@@ -686,11 +686,14 @@ static int get_outlet(struct parent *p, uid_t uid, gid_t gid)
     return exit_code;
 }
 
+/* The file of users may be on the disk that `root` is about, and out of reach. */
 static void choose_user(struct parent *p)
 {
     if (p->kept) {
         p->uid = p->kept->uid;
         p->gid = p->kept->gid;
+    } else if (p->config->root) {
+        (void)sandbox_user(NULL, &p->uid, &p->gid);
     } else if (!sandbox_user(p->config->user, &p->uid, &p->gid))
         log_printf(LUN_LOG_INFO, "there is no user %s: serving as user %u", p->config->user,
                    (unsigned)p->uid);
@@ -746,8 +749,9 @@ static int set_up(struct parent *p)
     rc = root ? rundir_make(config->run_dir, 0, 0) : 0;
     if (rc < 0)
         return fail(config->run_dir, rc);
-    p->control_fd =
-        rundir_listen(config->run_dir, p->kept ? p->kept->control_gid : rundir_group(config->user));
+    p->control_fd = rundir_listen(config->run_dir, p->kept        ? p->kept->control_gid
+                                                   : config->root ? RUNDIR_NO_GROUP
+                                                                  : rundir_group(config->user));
     if (p->control_fd < 0)
         return fail("control socket", p->control_fd);
     rc = start_child(p);

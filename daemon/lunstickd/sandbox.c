@@ -15,8 +15,8 @@
 
 bool sandbox_user(const char *user, uid_t *uid, gid_t *gid)
 {
-    const struct passwd *own = getpwnam(user);
-    const struct passwd *pw = own ? own : getpwnam("nobody");
+    const struct passwd *own = user ? getpwnam(user) : NULL;
+    const struct passwd *pw = own || !user ? own : getpwnam("nobody");
     *uid = pw ? pw->pw_uid : NOBODY;
     *gid = pw ? pw->pw_gid : NOBODY;
     return own != NULL;

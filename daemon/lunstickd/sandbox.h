@@ -11,7 +11,8 @@
 #include <sys/types.h>
 
 /* The ids of `user`; of "nobody" if there is no such user; 65534 if there is
- * not even that. False: `user` itself was not found. */
+ * not even that. False: `user` itself was not found. NULL is 65534 without a look
+ * into a file. */
 bool sandbox_user(const char *user, uid_t *uid, gid_t *gid);
 
 /* Keeps the capabilities in the mask (bit n: capability n), also as an upper

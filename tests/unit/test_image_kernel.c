@@ -109,7 +109,8 @@ static void comes_back(const char *options, size_t bytes, size_t piece)
 
 static void fill_text(void)
 {
-    static const char *const words[] = {"kernel ", "module\n", "of a", " the ", "image", "\0\0\0\0"};
+    static const char *const words[] = {"kernel ", "module\n", "of a",
+                                        " the ",   "image",    "\0\0\0\0"};
 
     for (size_t at = 0; at < sizeof(data);) {
         const char *word = words[noise() % 6];

@@ -79,3 +79,39 @@ is_clean() {
     same "sessions" 0 "$(sessions "$1")"
     e2fsck -fn "$work/$1.img?offset=$BOOT_ROOT"
 }
+
+# boot_tools FILE: a second initramfs with what a Pi of hw/sim has, below /usr/sim; with
+# rdinit=/usr/sim/first its agents are there once ours is up. It has dummy_hcd loaded,
+# which is the simulated USB device port.
+boot_tools() {
+    local tree=$work/tools
+    mkdir -p "$tree/usr/sim"
+    "$root/hw/sim/initramfs" "$work/tools.cpio"
+    (cd "$tree/usr/sim" && cpio -idm --quiet <"$work/tools.cpio")
+    cat >"$tree/usr/sim/first" <<'END'
+#!/bin/sh
+# Process 1 becomes our init, which moves into another root; this one looks for it there.
+mount -t proc proc /usr/sim/proc
+(
+    there=/usr/sim/proc/1/root
+    until [ -e $there/run/lunstick ]; do usleep 100000; done
+    exec $there/bin/busybox chroot $there /bin/sh /usr/sim/second
+) >/dev/null 2>&1 &
+exec /init "$@"
+END
+    cat >"$tree/usr/sim/second" <<'END'
+cd /usr/sim
+for dir in dev proc sys run; do mount --rbind /$dir $dir; done
+exec chroot . /bin/sh /third
+END
+    cat >"$tree/usr/sim/third" <<'END'
+export PATH=/usr/sbin:/usr/bin
+busybox --install -s
+modprobe virtio_console
+modprobe dummy_hcd is_high_speed=1 is_super_speed=0
+for port in 1 2 3 4; do while :; do agent /dev/vport0p$port; done & done
+END
+    chmod 755 "$tree/usr/sim/first"
+    (cd "$tree" && find . -mindepth 1 -print0 | cpio -0 -o -H newc -R 0:0 --quiet) >"$1"
+    rm -rf "$tree" "$work/tools.cpio"
+}

@@ -28,6 +28,12 @@ END
 }
 target foreign busybox
 foreign_image
+# nor has it the kernel that its config.txt names
+printf 'arm_64bit=1\nkernel=attic.img\n' >"$work/config.txt"
+mcopy -o -i "$work/foreign.img@@1M" "$work/config.txt" ::config.txt
+target kernelless busybox
+debugfs -w -R "rm /boot/vmlinuz-$kernel_version" "$work/kernelless.img?offset=$BOOT_ROOT" >/dev/null 2>&1
+mdel -i "$work/kernelless.img@@1M" ::kernel8.img ::config.txt
 
 # ends BOOT WORD...: boots once; its console is over when the machine is
 ends() {
@@ -143,9 +149,27 @@ ipv6_from_a_router() {
     told 'iscsi://[fd71::1]/'
 }
 
+# Neither a kernel nor one that is named, but is not there.
+no_kernel() {
+    ends boot "$(words kexec kernelless)" lunstick.on-failure=reboot
+    told 'error: the image has no kernel'
+    ends boot "$(words kexec foreign)" lunstick.on-failure=reboot
+    told 'config.txt names the kernel attic.img, which is not on the image'
+    same "sessions" "0 0" "$(sessions kernelless) $(sessions foreign)"
+}
+
+another_disk_is_seen() {
+    boot run 'dmesg -c >/dev/null; cat /sbin/* >/numbers; sync' &
+    says boot 60 'lunstickd: .*another disk'
+    says boot 20 'lunstick: reboot'
+    boot ended 30
+    wait || true
+}
+
 test_case "boot wrong: a word, and a target that is not there" wrong_word_and_target
 test_case "boot wrong: no root partition" no_root
 test_case "boot wrong: an image for another processor" another_processor
+test_case "boot wrong: kexec without the kernel" no_kernel
 test_case "boot wrong: no network, then a shell" no_network
 boot stop
 test_case "boot wrong: the next target is a good one" the_next_target
@@ -160,3 +184,16 @@ if [ "${BOOT:-}" = all ]; then
     boot stop
     test_case "boot wrong: a static address" static_address
 fi
+
+# outside of the tests' subshells: the target is this shell's
+came_up_again() {
+    boot start "${initrd[@]}" --once "$(words pivot_root disk)"
+    came_up 10.71.0.
+}
+boot stop
+test_case "boot wrong: a system comes up" came_up_again
+tgtd_kill || true
+target_start
+cp --sparse=always "$work/foreign.img" "$work/disk.img"
+tgtd_target disk 0 serial=another
+test_case "boot wrong: behind its root is another disk: told, and started anew" another_disk_is_seen

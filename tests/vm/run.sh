@@ -25,6 +25,9 @@ nbd
 map
 map_root
 boot_speed
+boot
+boot_wrong
+boot_kexec
 conformance
 two_luns
 sandbox
