@@ -6,7 +6,7 @@
 # it tells itself, through its agent. It has 256 MB.
 #
 # BOOT_OUTAGES: for how many seconds the target is killed under a writer (5);
-# "5 60 300" takes its time. BOOT_MEMORY: how often memory is exhausted (1).
+# 5,60,300 takes its time. BOOT_MEMORY: how often memory is exhausted (1).
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$(dirname "$0")/lib.sh"
 . "$root/tests/vm/boot_lib.sh"
@@ -152,7 +152,8 @@ switches_off() {
 
 test_case "boot: Debian comes up from the LUN that DHCP names" boots
 test_case "boot: load on its root" load_starts
-for seconds in ${BOOT_OUTAGES:-5}; do
+outages=${BOOT_OUTAGES:-5}
+for seconds in ${outages//,/ }; do
     # outside of the tests' subshells: the target is this shell's
     tgtd_kill || true
     sleep "$seconds"
