@@ -116,7 +116,7 @@ static int boot_image_words(int argc, char **argv)
         {.name = NULL},
     };
     struct cmdline defaults, cmdline;
-    struct address address;
+    struct address address = {.port = 0};
     char why[ADDRESS_WHY_BYTES], out[CMDLINE_BYTES];
     int status;
 
