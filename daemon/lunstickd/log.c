@@ -158,7 +158,16 @@ static void write_in_order(enum lun_log_level level, const char *text)
         log_state.lost++;
 }
 
-static struct log_limit limit = {.say = write_in_order, .next_us = UINT64_MAX};
+static struct log_limit limit = {.say = NULL}; /* large: no part of the program file */
+
+static struct log_limit *the_limit(void)
+{
+    if (!limit.say) {
+        limit.say = write_in_order;
+        limit.next_us = UINT64_MAX;
+    }
+    return &limit;
+}
 
 void log_text(enum lun_log_level level, const char *text)
 {
@@ -167,22 +176,22 @@ void log_text(enum lun_log_level level, const char *text)
     if (level == LUN_LOG_DEBUG)
         write_in_order(level, text);
     else
-        log_limit_line(&limit, loop_now_us(), level, text);
+        log_limit_line(the_limit(), loop_now_us(), level, text);
 }
 
 uint64_t log_next_timeout_us(void)
 {
-    return limit.next_us;
+    return the_limit()->next_us;
 }
 
 void log_run_timeouts(void)
 {
-    log_limit_run(&limit, loop_now_us());
+    log_limit_run(the_limit(), loop_now_us());
 }
 
 void log_end(void)
 {
-    log_limit_flush(&limit, loop_now_us());
+    log_limit_flush(the_limit(), loop_now_us());
 }
 
 void log_forked(void)
