@@ -6,7 +6,8 @@
 # it tells itself, through its agent. It has 256 MB.
 #
 # BOOT_OUTAGES: for how many seconds the target is killed under a writer (5);
-# 5,60,300 takes its time. BOOT_MEMORY: how often memory is exhausted (1).
+# 5,60,300 takes its time. BOOT=all: also all three processes behind root killed at once, and
+# memory exhausted, BOOT_MEMORY times (1).
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$(dirname "$0")/lib.sh"
 . "$root/tests/vm/boot_lib.sh"
@@ -164,8 +165,10 @@ done
 test_case "boot: the process behind root killed under load" killed 1
 test_case "boot: the one above it" killed 2
 test_case "boot: the one that watches both" killed 3
-test_case "boot: all of them killed, and mapped again" all_killed
-test_case "boot: memory exhausted under load" memory_exhausted "${BOOT_MEMORY:-1}"
+if [ "${BOOT:-}" = all ]; then
+    test_case "boot: all of them killed, and mapped again" all_killed
+    test_case "boot: memory exhausted under load" memory_exhausted "${BOOT_MEMORY:-1}"
+fi
 test_case "boot: nothing is lost" load_ends
 test_case "boot: reboot logs out, and it comes up again" reboots
 test_case "boot: poweroff logs out, and the file systems are clean" switches_off
