@@ -64,7 +64,7 @@ index() {
 # unpack FILE.deb: prints a directory in the cache that has the kernel; of its modules
 # there are those of the list.
 unpack() {
-    local key dir from
+    local key dir part from
     key=$(cat "$boot/modules.sh" "$boot/initramfs/modules" "$1" | sha256sum)
     dir=$LUNSTICK_CACHE/boot/kernel-${key:0:16}
     mkdir -p "${dir%/*}"
@@ -72,24 +72,25 @@ unpack() {
         flock 9
         [ ! -d "$dir" ] || { touch "$dir"; exit 0; }
         say "unpacking ${1##*/}"
-        rm -rf "$dir.part"
-        mkdir "$dir.part"
-        dpkg-deb --fsys-tarfile "$1" 2>"$work/log" | tar -x -C "$dir.part" \
+        part=$LUNSTICK_CACHE/boot/part
+        rm -rf "$part"
+        mkdir "$part"
+        dpkg-deb --fsys-tarfile "$1" 2>"$work/log" | tar -x -C "$part" \
             --exclude './usr/share' --exclude './usr/lib/linux-image-*' --exclude './boot/[!c]*' 2>>"$work/log" ||
             { head -n 3 "$work/log" >&2; die "$1 cannot be unpacked" "is it a .deb, and whole?"; }
-        [ ! -d "$dir.part/usr/lib/modules" ] || {
-            mkdir -p "$dir.part/lib"
-            mv "$dir.part/usr/lib/modules" "$dir.part/lib/"
+        [ ! -d "$part/usr/lib/modules" ] || {
+            mkdir -p "$part/lib"
+            mv "$part/usr/lib/modules" "$part/lib/"
         }
-        for from in "$dir.part"/lib/modules/*/kernel; do
+        for from in "$part"/lib/modules/*/kernel; do
             [ -d "$from" ] || continue
             from=${from%/kernel}
-            index "$dir.part" "${from##*/}"
-            all_module_files "$dir.part" "${from##*/}" "${boards[@]}" | sort >"$work/kept"
+            index "$part" "${from##*/}"
+            all_module_files "$part" "${from##*/}" "${boards[@]}" | sort >"$work/kept"
             [ -s "$work/kept" ] || continue
             find "$from" -name '*.ko*' | sort | comm -23 - "$work/kept" | xargs -r rm
         done
-        mv "$dir.part" "$dir"
+        mv "$part" "$dir"
         # the few that were used last are kept
         find "${dir%/*}" -maxdepth 1 -name 'kernel-*' -printf '%T@ %p\n' |
             sort -rn | tail -n +5 | cut -d' ' -f2- | xargs -r rm -rf
