@@ -5,14 +5,21 @@
 disk=''
 secret_default=/etc/lunstick/secret
 
+# Sets $secret: the file that is named, or else, where there is a user, ours.
+find_secret() {
+    secret=${secret_file:-}
+    case $url in
+    *@*) [ -n "$secret" ] || [ ! -e $secret_default ] || secret=$secret_default ;;
+    esac
+    [ -z "$secret" ] || [ -r "$secret" ] ||
+        fail "$secret is not in this initramfs (lunstick.secret-file=)"
+}
+
 # map_disk OPTION...: the session and the block device.
 map_disk() {
     modprobe -q nbd nbds_max=0 || [ -e /sys/module/nbd ] || [ -e /sys/bus/nbd ] ||
         { fail "this kernel has no network block devices (nbd)"; return; }
-    secret=${secret_file:-}
-    [ -n "$secret" ] || [ ! -e $secret_default ] || secret=$secret_default
-    [ -z "$secret" ] || [ -r "$secret" ] ||
-        { fail "$secret is not in this initramfs (lunstick.secret-file=)"; return; }
+    find_secret || return
     device=$(lunstick map --root --name root --timeout "$(seconds_left)" \
         --on-other-disk /lib/lunstick/other-disk \
         ${secret:+--secret-file "$secret"} "$@" "$url" 2>/run/lunstick/map.said) ||

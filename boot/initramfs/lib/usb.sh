@@ -7,8 +7,7 @@ usb_disk_mode() {
     mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config 2>/dev/null ||
         { fail "this kernel has no configfs, which a USB device needs"; return; }
     wait_for "no USB device port (on a Pi: dtoverlay=dwc2 in config.txt) was there" has_udc || return
-    secret=${secret_file:-}
-    [ -n "$secret" ] || [ ! -e $secret_default ] || secret=$secret_default
+    find_secret || return
     say "serving $url"
     # 2: a fault that only the user can remove; everything else goes away by itself
     until lunstickd ${secret:+--secret-file "$secret"} "$url"; do
