@@ -91,12 +91,14 @@ boot_tools() {
     cat >"$tree/usr/sim/first" <<'END'
 #!/bin/sh
 # Process 1 becomes our init, which moves into another root; this one looks for it there.
-mount -t proc proc /usr/sim/proc
+mkdir -p /first /dev
+mknod /dev/null c 1 3
+mount -t proc proc /first
 (
-    there=/usr/sim/proc/1/root
-    until [ -e $there/run/lunstick ]; do usleep 100000; done
+    there=/first/1/root
+    until [ -e $there/run/lunstick ]; do $there/bin/busybox sleep 0.2; done
     exec $there/bin/busybox chroot $there /bin/sh /usr/sim/second
-) >/dev/null 2>&1 &
+) &
 exec /init "$@"
 END
     cat >"$tree/usr/sim/second" <<'END'
@@ -109,6 +111,7 @@ export PATH=/usr/sbin:/usr/bin
 busybox --install -s
 modprobe virtio_console
 modprobe dummy_hcd is_high_speed=1 is_super_speed=0
+until [ -c /dev/vport0p4 ]; do sleep 0.1; done
 for port in 1 2 3 4; do while :; do agent /dev/vport0p$port; done & done
 END
     chmod 755 "$tree/usr/sim/first"

@@ -109,11 +109,11 @@ usb_disk_is_seen() {
     disk_wait host 60
     same "what is read" "$(head -c 4M "$work/usb.img" | sha)" "$(host run 'head -c 4194304 /dev/sda' | sha)"
     host run 'seq 100000 | dd of=/dev/sda bs=1M seek=2 conv=fsync 2>/dev/null'
-    dd if="$work/usb.img" bs=1M skip=2 status=none | head -c "$(seq 100000 | wc -c)" | cmp - <(seq 100000)
+    cmp -n "$(seq 100000 | wc -c)" -i "0:$((2 << 20))" <(seq 100000) "$work/usb.img"
 }
 
 usb_disk_is_supervised() {
-    boot run 'chroot /proc/1/root /bin/sh -c "pidof lunstickd | xargs kill -9"'
+    boot run 'kill -9 $(pidof lunstickd)'
     disk_gone host
     disk_wait host 60
     boot stop

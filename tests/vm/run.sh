@@ -26,6 +26,7 @@ map
 map_root
 boot_speed
 boot
+boot_modes
 boot_wrong
 boot_kexec
 conformance
