@@ -123,6 +123,12 @@ t "unknown verb names the nearest" 2 '^lunstick: unknown verb sattus; did you me
 t "no verb" 2 '^Usage: lunstick VERB' "$cli"
 t "lunstick help" 0 '^  lunstick probe ' "$cli" help
 t "output that cannot be written is no success" 1 '^lunstick: the output: No space' sh -c "'$cli' help >/dev/full"
+t "boot image without a directory" 2 '^lunstick boot: --root DIR is missing' "$cli" boot image
+t "boot image of a directory that is not there" 2 "^lunstick boot: $work/none: No such file" "$cli" boot image --root "$work/none"
+t "boot image where there is no kernel" 2 '^lunstick boot: the image has no kernel: ' "$cli" boot image --root "$work"
+t "boot image-words with a faulty address" 2 '^lunstick boot: .*iscsi://' "$cli" boot image-words --cmdline /dev/null --url http://x
+t "boot device-tree of a file that is none" 2 '^lunstick boot: /dev/null is no device tree' "$cli" boot device-tree --from /dev/null
+t "boot modules without a directory" 2 '^lunstick boot: --dir DIR is missing' "$cli" boot modules
 t "unknown option of a verb" 2 '^lunstick status: unknown option --jsno; did you mean --json\?$' "$cli" status --jsno
 t "status of a daemon that does not run" 1 '^lunstick status: no daemon no-such-one runs' "$cli" status no-such-one
 t "status of a name that is none" 2 "no daemon's name" "$cli" status ../x
