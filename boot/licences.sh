@@ -27,8 +27,8 @@ write_licences() {
 
 | part | licence | source |
 |---|---|---|
-| \`bin/lunstick\`, the scripts | BSD-2-Clause (\`LICENSE\`) | lunstick |
-| libiscsi, libusbgx, libaio, libconfig, in \`bin/lunstick\` | LGPL-2.1-or-later, libaio LGPL-2-or-later | \`${kit##*/}\` names it, and links the program again with changed libraries |
+| \`bin/lunstickd\`, \`bin/lunstick-boot\`, the scripts | BSD-2-Clause (\`LICENSE\`) | lunstick |
+| libiscsi, libusbgx, libaio, libconfig, in \`bin/lunstickd\` | LGPL-2.1-or-later, libaio LGPL-2-or-later | \`${kit##*/}\` names it, and links the program again with changed libraries |
 | \`bin/busybox\` | GPL-2.0-only (\`busybox-LICENSE\`) | \`busybox_*.orig.tar.*\`, unchanged, with \`programs/busybox.config\` |
 | \`bin/kexec\` | GPL-2.0-only (\`kexec-COPYING\`) | \`kexec-tools_*.orig.tar.*\`, unchanged |
 | \`bin/unzstd\` | BSD-3-Clause (\`libzstd-LICENSE\`); its \`unzstd.c\` BSD-2-Clause | \`libzstd_*.orig.tar.*\`, unchanged, with \`programs/unzstd.c\` |

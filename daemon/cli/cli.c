@@ -36,7 +36,6 @@ static const struct verb verbs[] = {
      "the disk as a block device of this machine; prints its name. --root: the machine's own\n"
      "      root will be on it"},
     {"unmap", cli_unmap, "unmap [--force] NAME|/dev/nbdN", "take the block device away again"},
-    {"boot", cli_boot, "boot WHAT ...", "for the scripts of the initramfs"},
     {"cleanup", cli_cleanup, "cleanup [NAME]", "remove what a killed daemon left behind"},
 };
 

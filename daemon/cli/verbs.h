@@ -20,10 +20,6 @@ int cli_plug(int argc, char **argv);
 int cli_unplug(int argc, char **argv);
 int cli_map(int argc, char **argv);
 int cli_unmap(int argc, char **argv);
-int cli_boot(int argc, char **argv);
-int cli_boot_image(int argc, char **argv);
-int cli_boot_modules(int argc, char **argv);
-int cli_boot_device_tree(int argc, char **argv);
 
 /* The simple command lines: options (each `--name`, some with a value behind
  * it), a daemon's name ("lunstick" without one) and, where `url` is not NULL, an

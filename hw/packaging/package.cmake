@@ -37,6 +37,7 @@ if(LUNSTICK_STATIC AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
                                   \"\${dir}/unzstd\")
                 file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/lunstick/boot\"
                      TYPE FILE FILES \"\${dir}/applets\")")
+  install(TARGETS lunstick-boot RUNTIME DESTINATION lib/lunstick/boot/bin)
   install(PROGRAMS "${_boot}/initramfs-tools/hook"
           DESTINATION share/initramfs-tools/hooks RENAME lunstick)
   install(FILES "${_boot}/initramfs-tools/script"

@@ -59,7 +59,8 @@ contents() {
     unpacked "$1" && equal "mode" 644 "$(stat -c %a "$work/$1")" && equal "files beside the modules" "$(sort <<END
 bin/busybox 755
 bin/kexec 755
-bin/lunstick 755
+bin/lunstick-boot 755
+bin/lunstickd 755
 bin/unzstd 755
 etc/group 644
 etc/lunstick/defaults 644
@@ -71,14 +72,14 @@ $(cd "$top/boot/initramfs" && find lib -type f -printf 'lib/lunstick/%f 755\n')
 lib/lunstick/modules 644
 END
     )" "$(cd "$work/$1.d" && find . -path ./lib/modules -prune -o -type f -printf '%P %m\n' | sort)" &&
-        equal "links" "$({ echo 'bin/lunstickd lunstick'
+        equal "links" "$({ echo 'bin/lunstick lunstickd'
             qemu-aarch64-static "$work/$1.d/bin/busybox" --list | sed 's#.*#bin/& busybox#'; } | sort)" \
             "$(cd "$work/$1.d" && find . -type l -printf '%P %l\n' | sort)"
 }
 
 programs_are_static() {
     local program
-    for program in busybox kexec lunstick unzstd; do
+    for program in busybox kexec lunstick-boot lunstickd unzstd; do
         equal "$program" "AArch64 0" "$(readelf -hlW "$work/$1.d/bin/$program" |
             awk '/Machine:/ { machine = $2 } /INTERP|DYNAMIC/ { n++ } END { print machine, n + 0 }')" || return
     done

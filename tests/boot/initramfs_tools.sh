@@ -14,7 +14,7 @@ top=${here%/tests/boot}
 suite=${LUNSTICK_SIM_SUITE:-bookworm}
 build=$top/build/musl-arm64
 [ "$(id -u)" -eq 0 ] || { skip "initramfs-tools" "needs root for chroot"; exit 0; }
-[ -x "$build/lunstickd" ] && [ -x "$top/build/musl-amd64/lunstickd" ] ||
+[ -x "$build/lunstickd" ] && [ -x "$top/build/musl-amd64/lunstick-boot" ] ||
     die "the static programs are not there" "build the presets musl-arm64 and musl-amd64"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -39,8 +39,7 @@ printf 'CONFIG_RD_%s=y\n' ZSTD GZIP >"$root/boot/config-$version"
 sed -i 's/^MODULES=.*/MODULES=list/' "$root/etc/initramfs-tools/initramfs.conf"
 DESTDIR=$root cmake --install "$build" --prefix /usr >/dev/null
 # what the hook itself calls runs here
-cp "$build/lunstickd" "$work/lunstickd"
-cp "$top/build/musl-amd64/lunstickd" "$root/usr/sbin/lunstickd"
+cp "$top/build/musl-amd64/lunstick-boot" "$root/usr/lib/lunstick/boot/bin/"
 
 # inside COMMAND...: with the kernel's modules, in a mount namespace of its own
 inside() {
@@ -75,10 +74,10 @@ files() {
     local file dir=$work/image/lunstick
     for file in init shutdown; do cmp "$top/boot/initramfs/$file" "$dir/$file" || return; done
     for file in "$top"/boot/initramfs/lib/*; do cmp "$file" "$dir/lib/lunstick/${file##*/}" || return; done
-    for file in busybox kexec sh modprobe switch_root pivot_root lunstickd; do
+    for file in busybox kexec sh modprobe switch_root pivot_root lunstick lunstick-boot; do
         [ -x "$dir/bin/$file" ] || { echo "no $file"; return 1; }
     done
-    cmp "$root/usr/sbin/lunstickd" "$dir/bin/lunstick" && [ -f "$dir/etc/passwd" ] &&
+    cmp "$root/usr/sbin/lunstickd" "$dir/bin/lunstickd" && [ -f "$dir/etc/passwd" ] &&
         [ -f "$dir/usr/share/lunstick/configfs-templates/disk.scheme" ] &&
         cmp "$top/boot/initramfs-tools/script" "$work/image/scripts/lunstick"
 }

@@ -12,8 +12,8 @@ root=${here%/tests/boot}
 # shellcheck source=../lib.sh
 . "$root/tests/lib.sh"
 need_packages dash cpio xz-utils zstd
-program=$(readlink -f "${BUILD:-$root/build/dev}/lunstick" || true)
-[ -x "$program" ] || die "lunstick is not built" "cmake --preset dev && cmake --build --preset dev"
+program=$(readlink -f "${BUILD:-$root/build/dev}/lunstick-boot" || true)
+[ -x "$program" ] || die "lunstick-boot is not built" "cmake --preset dev && cmake --build --preset dev"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 top=$work/top
@@ -43,7 +43,7 @@ machine() {
     mkdir -p "$work/programs" "$top"/{bin,etc/lunstick,lib/{lunstick,modules/1.0},usr,run/lunstick,image/boot} \
         "$top"/proc/sys/kernel "$top"/sys/{kernel,class/{net,tty,block}} "$top"/sys/devices/system/cpu \
         "$top"/sys/devices/{soc/eth/net/eth0,soc/uart/uart:0/uart:0.0/tty/ttyAMA0} "$dtb"/{aliases,cpus/cpu@0,soc/serial@1}
-    ln -s "$program" "$work/programs/lunstick"
+    ln -s "$program" "$work/programs/lunstick-boot"
     # shellcheck disable=SC2016
     printf '%s\n' '#!/bin/sh' "printf '%s\n' \"\$*\" >>$work/kexec" '[ "$1" != -e ]' >"$work/programs/kexec"
     chmod 755 "$work/programs/kexec"
@@ -65,7 +65,7 @@ machine() {
     # the initramfs
     echo busybox >"$top/bin/busybox"
     ln -s busybox "$top/bin/sh"
-    ln -s lunstick "$top/bin/lunstickd"
+    ln -s lunstickd "$top/bin/lunstick"
     ln -s busybox "$top/bin/cat"
     echo 'hunter2hunter2' >"$top/etc/lunstick/secret"
     chmod 600 "$top/etc/lunstick/secret"
@@ -222,7 +222,7 @@ packs() {
     (
         cd "$work/unpacked"
         { cpio -idm --quiet && cpio -idm --quiet; } <"$top/run/lunstick/next.cpio" &&
-            equal "$(printf '%s\n' ./bin/{busybox,cat,lunstickd,sh} ./etc/lunstick/secret ./init ./lib/lunstick/{modules,net.sh} \
+            equal "$(printf '%s\n' ./bin/{busybox,cat,lunstick,sh} ./etc/lunstick/secret ./init ./lib/lunstick/{modules,net.sh} \
                 ./lib/modules/6.6/kernel/{crc-16,ext4,mac,nbd}.ko ./lib/modules/6.6/modules.{alias,builtin,dep} ./sbin ./shutdown)" \
                 "$(find . ! -type d | LC_ALL=C sort)" && [ -d proc ] && [ -d dev ] && [ -d usr ] &&
             equal 600 "$(stat -c %a etc/lunstick/secret)"

@@ -19,7 +19,7 @@ chmod 755 "$work"
 [ ! -e /etc/lunstick/lunstick.conf ] || { echo "skip all: /etc/lunstick/lunstick.conf exists"; exit; }
 cp "$(readlink -f "$BUILD/lunstickd")" "$work/lunstickd"
 ln -s lunstickd "$work/lunstick"
-daemon=$work/lunstickd cli=$work/lunstick
+daemon=$work/lunstickd cli=$work/lunstick boot=$BUILD/lunstick-boot
 failed=0
 url=iscsi://127.0.0.1:9/iqn.2001-04.com.example:disk/0
 
@@ -123,12 +123,6 @@ t "unknown verb names the nearest" 2 '^lunstick: unknown verb sattus; did you me
 t "no verb" 2 '^Usage: lunstick VERB' "$cli"
 t "lunstick help" 0 '^  lunstick probe ' "$cli" help
 t "output that cannot be written is no success" 1 '^lunstick: the output: No space' sh -c "'$cli' help >/dev/full"
-t "boot image without a directory" 2 '^lunstick boot: --root DIR is missing' "$cli" boot image
-t "boot image of a directory that is not there" 2 "^lunstick boot: $work/none: No such file" "$cli" boot image --root "$work/none"
-t "boot image where there is no kernel" 2 '^lunstick boot: the image has no kernel: ' "$cli" boot image --root "$work"
-t "boot image-words with a faulty address" 2 '^lunstick boot: .*iscsi://' "$cli" boot image-words --cmdline /dev/null --url http://x
-t "boot device-tree of a file that is none" 2 '^lunstick boot: /dev/null is no device tree' "$cli" boot device-tree --from /dev/null
-t "boot modules without a directory" 2 '^lunstick boot: --dir DIR is missing' "$cli" boot modules
 t "unknown option of a verb" 2 '^lunstick status: unknown option --jsno; did you mean --json\?$' "$cli" status --jsno
 t "status of a daemon that does not run" 1 '^lunstick status: no daemon no-such-one runs' "$cli" status no-such-one
 t "status of a name that is none" 2 "no daemon's name" "$cli" status ../x
@@ -146,6 +140,20 @@ t "unknown option of insert" 2 '^lunstick insert: unknown option --readonly; did
 t "eject knows no write protection" 2 '^lunstick eject: unknown option --read-only' "$cli" eject --read-only
 t "probe of a port where nobody listens" 1 '^lunstick probe: 127.0.0.1:9 refuses the connection' "$cli" probe "$url"
 t "doctor names a portal that refuses" 1 '^FIX  portal +127.0.0.1 refuses port 9' "$cli" doctor "$url"
+
+# ---- what the initramfs asks ----
+t "unknown question names the nearest" 2 '^lunstick-boot: unknown question "imag"; did you mean image\?$' "$boot" imag
+t "no question" 2 '^lunstick-boot: unknown question' "$boot"
+t "image without a directory" 2 '^lunstick-boot: --root DIR is missing' "$boot" image
+t "image with an option that is none" 2 '^lunstick-boot: unknown option "--rot"; did you mean --root\?$' "$boot" image --rot /
+t "image with a value missing" 2 '^lunstick-boot: a value is missing after --root$' "$boot" image --root
+t "image of a directory that is not there" 2 "^lunstick-boot: $work/none: No such file" "$boot" image --root "$work/none"
+t "image where there is no kernel" 2 '^lunstick-boot: the image has no kernel: ' "$boot" image --root "$work"
+t "image-words with a faulty address" 2 '^lunstick-boot: .*iscsi://' "$boot" image-words --cmdline /dev/null --url http://x
+t "device-tree of a file that is none" 2 '^lunstick-boot: /dev/null is no device tree' "$boot" device-tree --from /dev/null
+t "modules without a directory" 2 '^lunstick-boot: --dir DIR is missing' "$boot" modules
+t "plan that cannot be written is no success" 1 '^lunstick-boot: the output: No space' \
+    sh -c "'$boot' words --cmdline /dev/null --defaults /dev/null >/dev/full"
 
 # ---- what needs root ----
 if [ "$(id -u)" -eq 0 ]; then

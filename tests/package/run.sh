@@ -81,6 +81,7 @@ drwxr-xr-x root/root ./usr/lib/lunstick/boot/
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/busybox
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/kexec
+-rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/lunstick-boot
 -rwxr-xr-x root/root ./usr/lib/lunstick/boot/bin/unzstd
 drwxr-xr-x root/root ./usr/lib/lunstick/boot/etc/
 -rw-r--r-- root/root ./usr/lib/lunstick/boot/etc/group
@@ -152,7 +153,7 @@ program() {
         equal "--version" "lunstickd $version" "$("${run[@]}" "$file" --version)" || return 1
     [ -n "$static" ] || return 0
     equal "loader and libraries" '' "$(readelf -ldW "$file" | grep -E 'INTERP|NEEDED' || true)" &&
-        [ "$(stat -c %s "$file")" -le $((512 * 1024)) ]
+        [ "$(stat -c %s "$file")" -le 450000 ]
 }
 
 # No path of the machine that it was built on.

@@ -112,7 +112,7 @@ small_enough() {
     rss=$(both run 'for p in $(pidof lunstickd); do grep VmRSS /proc/$p/status; done' |
         awk '{ s += $2 } END { print s }')
     echo "binary $size bytes, resident $rss KB"
-    [ "$size" -le $((480 * 1024)) ] && [ "$rss" -le $((12 * 1024)) ]
+    [ "$size" -le 450000 ] && [ "$rss" -le $((12 * 1024)) ]
 }
 
 status_counts_what_moved() {

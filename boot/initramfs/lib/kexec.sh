@@ -39,7 +39,7 @@ serial_port() {
 # found_by. $boot is the volume of the boot partition, if there is one.
 find_kernel() {
     number_of=$(cat "$top/sys/class/block/$boot/partition" 2>/dev/null)
-    answer=$(lunstick boot image --boot "${boot:+$top/image/boot}" --root "$top/image/root" \
+    answer=$(lunstick-boot image --boot "${boot:+$top/image/boot}" --root "$top/image/root" \
         --partition "${number_of:-0}" --serial0 "$(serial_port 0)" --serial1 "$(serial_port 1)" \
         2>"$kexec_said") || { kexec_fault; return; }
     eval "$answer"
@@ -52,7 +52,7 @@ find_kernel() {
 find_modules() {
     [ -z "$modules" ] && [ -z "$root_by" ] || return 0
     echo "$image_cmdline" >"$next.words"
-    eval "$(lunstick boot words --cmdline "$next.words" --defaults /dev/null 2>/dev/null |
+    eval "$(lunstick-boot words --cmdline "$next.words" --defaults /dev/null 2>/dev/null |
         sed -n -e 's/^image_root_/own_root_/p' -e 's/^root_\([tf]\)/own_root_\1/p')"
     volume=$(find_volume "$own_root_by" "$own_root_value") && [ "$volume" != "$root" ] || return 0
     umount "$top/image/root" || return 0
@@ -70,9 +70,9 @@ find_modules() {
 }
 
 # kexec_fault [TEXT]: with what was said last
-kexec_fault() { fail "${1:-}$(tail -n 1 "$kexec_said" | sed 's/^lunstick boot: //')"; }
+kexec_fault() { fail "${1:-}$(tail -n 1 "$kexec_said" | sed 's/^lunstick-boot: //')"; }
 
-# What the second kernel needs modules for, as lunstick boot modules reads it: the list
+# What the second kernel needs modules for, as lunstick-boot modules reads it: the list
 # of this initramfs, root's file system, the network, and every other device.
 module_wishes() {
     while read -r what boards names; do
@@ -109,7 +109,7 @@ take_modules() {
         { fail "the image has no modules for its kernel $version (/lib/modules/$version)"; return; }
     to=$next/lib/modules/$version list=$next.list
     mkdir -p "$to"
-    module_wishes | lunstick boot modules --dir "$modules" >"$list" 2>"$kexec_said" || { kexec_fault; return; }
+    module_wishes | lunstick-boot modules --dir "$modules" >"$list" 2>"$kexec_said" || { kexec_fault; return; }
     while read -r file; do
         mkdir -p "$to/${file%/*}"
         plain "$modules/$file" >"$to/${file%.ko*}.ko" 2>"$kexec_said" ||
@@ -154,7 +154,7 @@ kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list" "$next.
 kexec_mode() {
     kexec_forget
     find_kernel && find_modules && take_modules || return
-    words=$(lunstick boot image-words --cmdline "$top/proc/cmdline" --url "$url" \
+    words=$(lunstick-boot image-words --cmdline "$top/proc/cmdline" --url "$url" \
         --image "$image_cmdline" 2>"$kexec_said") || { kexec_fault; return; }
     pack && unpack_kernel || return
     say "starting the image's kernel $version, as $found_by says"
@@ -162,7 +162,7 @@ kexec_mode() {
     tree=''
     [ ! -e "$top/sys/firmware/fdt" ] || {
         tree=$next.dtb
-        lunstick boot device-tree --from "$top/sys/firmware/fdt" >"$tree" 2>"$kexec_said" || { kexec_fault; return; }
+        lunstick-boot device-tree --from "$top/sys/firmware/fdt" >"$tree" 2>"$kexec_said" || { kexec_fault; return; }
     }
     kexec -l "$kernel" --initrd="$next.cpio" ${tree:+--dtb="$tree"} --command-line="$words" >"$kexec_said" 2>&1 ||
         { fail "kexec does not take the image's kernel: $(head -n 1 "$kexec_said")"; return; }

@@ -116,5 +116,5 @@ plan_with_lease() {
     tftp=$(kept siaddr)
     [ -n "$tftp" ] || tftp=$(kept tftp)
     root_path=$(kept rootpath)
-    lunstick boot words ${root_path:+--root-path "$root_path"} ${tftp:+--tftp "$tftp"}
+    lunstick-boot words ${root_path:+--root-path "$root_path"} ${tftp:+--tftp "$tftp"}
 }

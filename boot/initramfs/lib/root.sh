@@ -28,7 +28,7 @@ image_words() {
     mount_boot || return
     for name in cmdline.txt current/cmdline.txt; do
         [ -r /image/boot/$name ] || continue
-        lunstick boot words --cmdline /image/boot/$name --defaults /dev/null 2>/dev/null |
+        lunstick-boot words --cmdline /image/boot/$name --defaults /dev/null 2>/dev/null |
             grep -E '^(image_root_|root_type|root_flags)' >/run/lunstick/image_words
         # shellcheck disable=SC1091
         . /run/lunstick/image_words

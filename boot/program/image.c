@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lunstick boot image: the kernel of an image that is mounted (boot/image.h), as
+ * lunstick-boot image: the kernel of an image that is mounted (boot/image.h), as
  * assignments for the shell of the initramfs:
  *
  *   kernel          its path, links resolved
@@ -15,7 +15,7 @@
 #include "boot/image_fdt.h"
 #include "boot/image_tree.h"
 #include "boot/plan.h"
-#include "verbs.h"
+#include "program.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -79,18 +79,14 @@ static void print_image(struct image_trees *trees, const struct image *image)
     plan_assign(stdout, "found_by", image->found_by);
 }
 
-int cli_boot_image(int argc, char **argv)
+int boot_image(int argc, char **argv)
 {
-    const char *boot = "", *root = NULL, *tree = DEVICE_TREE, *partition = "0", *name, *wrong;
+    const char *boot = "", *root = NULL, *tree = DEVICE_TREE, *partition = "0", *wrong;
     const char *serials[2] = {"", ""};
-    const struct cli_flag flags[] = {
-        {.name = "boot", .value = &boot},
-        {.name = "root", .value = &root},
-        {.name = "partition", .value = &partition},
-        {.name = "device-tree", .value = &tree},
-        {.name = "serial0", .value = &serials[0]},
-        {.name = "serial1", .value = &serials[1]},
-        {.name = NULL},
+    const struct boot_option options[] = {
+        {"boot", &boot},        {"root", &root},          {"partition", &partition},
+        {"device-tree", &tree}, {"serial0", &serials[0]}, {"serial1", &serials[1]},
+        {NULL, NULL},
     };
     struct image_room *room;
     struct image image;
@@ -101,10 +97,10 @@ int cli_boot_image(int argc, char **argv)
     bool found;
     int error;
 
-    if (!cli_args(argc, argv, flags, &name, NULL))
-        return CLI_WRONG;
+    if (!boot_options(argc, argv, options))
+        return BOOT_WRONG;
     if (!root)
-        return cli_fail(argv[0], CLI_WRONG, "--root DIR is missing, where the image is mounted");
+        return boot_fail(BOOT_WRONG, "--root DIR is missing, where the image is mounted");
     read_board(tree, &board.config_txt);
     board.config_txt.boot_partition = (unsigned)strtoul(partition, NULL, 10);
     for (unsigned i = 0; i < 2; i++)
@@ -112,7 +108,7 @@ int cli_boot_image(int argc, char **argv)
     error = image_trees_open(&trees, boot, root, &wrong);
     if (error) {
         image_trees_close(&trees);
-        return cli_fail(argv[0], CLI_WRONG, "%s: %s", wrong, strerror(-error));
+        return boot_fail(BOOT_WRONG, "%s: %s", wrong, strerror(-error));
     }
     room = malloc(sizeof(*room));
     files = image_trees_files(&trees);
@@ -122,31 +118,31 @@ int cli_boot_image(int argc, char **argv)
         print_image(&trees, &image);
     image_trees_close(&trees);
     free(room);
-    return found ? CLI_OK : cli_fail(argv[0], CLI_WRONG, "%s", why);
+    return found ? BOOT_OK : boot_fail(BOOT_WRONG, "%s", why);
 }
 
 #define DEVICE_TREE_BYTES (4u << 20)
 
 /* The device tree in use, on standard output, as the second kernel may have it. */
-int cli_boot_device_tree(int argc, char **argv)
+int boot_device_tree(int argc, char **argv)
 {
-    const char *from = "/sys/firmware/fdt", *name;
-    const struct cli_flag flags[] = {{.name = "from", .value = &from}, {.name = NULL}};
+    const char *from = "/sys/firmware/fdt";
+    const struct boot_option options[] = {{"from", &from}, {NULL, NULL}};
     uint8_t *tree;
     size_t bytes = 0;
     FILE *file;
-    int status = CLI_OK;
+    int status = BOOT_OK;
 
-    if (!cli_args(argc, argv, flags, &name, NULL))
-        return CLI_WRONG;
+    if (!boot_options(argc, argv, options))
+        return BOOT_WRONG;
     tree = malloc(DEVICE_TREE_BYTES);
     file = fopen(from, "re");
     if (tree && file)
         bytes = fread(tree, 1, DEVICE_TREE_BYTES, file);
     if (!tree || !file)
-        status = cli_fail(argv[0], CLI_WRONG, "%s: %s", from, strerror(errno));
+        status = boot_fail(BOOT_WRONG, "%s: %s", from, strerror(errno));
     else if (!image_fdt_wipe_seed(tree, bytes))
-        status = cli_fail(argv[0], CLI_WRONG, "%s is no device tree", from);
+        status = boot_fail(BOOT_WRONG, "%s is no device tree", from);
     else
         fwrite(tree, 1, bytes, stdout);
     if (file)

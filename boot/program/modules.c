@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lunstick boot modules --dir DIR: which modules of the kernel whose modules are in
+ * lunstick-boot modules --dir DIR: which modules of the kernel whose modules are in
  * DIR are taken along (boot/image_modules.h). Standard input says for what, a line
  * each:
  *
@@ -12,7 +12,7 @@
  * neither there nor built in.
  */
 #include "boot/image_modules.h"
-#include "verbs.h"
+#include "program.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,7 +51,7 @@ static char *read_whole(const char *directory, const char *name)
 }
 
 /* False: it is needed and not there. */
-static bool read_wish(struct image_modules *m, const char *program, const char *input)
+static bool read_wish(struct image_modules *m, const char *input)
 {
     struct text_span line = {"", 0}, key, word;
     char text[256];
@@ -64,43 +64,42 @@ static bool read_wish(struct image_modules *m, const char *program, const char *
     if (text_is(key, "device"))
         image_modules_take_device(m, text);
     else if (image_modules_take(m, text) == IMAGE_MODULES_MISSING && text_is(key, "need")) {
-        cli_fail(program, CLI_WRONG, "the image's kernel has no module %s%s%.*s", text,
-                 line.bytes > 0 ? ": " : "", (int)line.bytes, line.text);
+        boot_fail(BOOT_WRONG, "the image's kernel has no module %s%s%.*s", text,
+                  line.bytes > 0 ? ": " : "", (int)line.bytes, line.text);
         return false;
     }
     return true;
 }
 
-static int tell_modules(struct image_modules *m, const char *program)
+static int tell_modules(struct image_modules *m)
 {
-    int status = CLI_OK;
+    int status = BOOT_OK;
     char wish[512];
 
     while (fgets(wish, sizeof(wish), stdin))
-        if (!read_wish(m, program, wish))
-            status = CLI_WRONG;
+        if (!read_wish(m, wish))
+            status = BOOT_WRONG;
     for (unsigned i = 0; i < m->count; i++)
         printf("%.*s\n", (int)m->taken[i].bytes, m->taken[i].text);
-    return m->full ? cli_fail(program, CLI_WRONG, "more than %u modules", IMAGE_MODULES_MAX)
-                   : status;
+    return m->full ? boot_fail(BOOT_WRONG, "more than %u modules", IMAGE_MODULES_MAX) : status;
 }
 
-int cli_boot_modules(int argc, char **argv)
+int boot_modules(int argc, char **argv)
 {
-    const char *directory = NULL, *name;
-    const struct cli_flag flags[] = {{.name = "dir", .value = &directory}, {.name = NULL}};
+    const char *directory = NULL;
+    const struct boot_option options[] = {{"dir", &directory}, {NULL, NULL}};
     static const char *const files[] = {"modules.dep", "modules.softdep", "modules.builtin",
                                         "modules.builtin.modinfo", "modules.alias"};
     char *texts[sizeof(files) / sizeof(files[0])] = {NULL};
     struct image_modules *m = calloc(1, sizeof(*m));
     struct image_modules_alias *aliases = NULL;
     bool enough = m != NULL;
-    int status = CLI_WRONG;
+    int status = BOOT_WRONG;
 
-    if (!cli_args(argc, argv, flags, &name, NULL))
+    if (!boot_options(argc, argv, options))
         goto out;
     if (!directory) {
-        cli_fail(argv[0], CLI_WRONG, "--dir DIR is missing, /lib/modules/VERSION of an image");
+        boot_fail(BOOT_WRONG, "--dir DIR is missing, /lib/modules/VERSION of an image");
         goto out;
     }
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -117,9 +116,9 @@ int cli_boot_modules(int argc, char **argv)
     }
     if (aliases) {
         image_modules_index(texts[4], aliases, m->aliases_count);
-        status = tell_modules(m, argv[0]);
+        status = tell_modules(m);
     } else {
-        status = cli_fail(argv[0], CLI_TRANSIENT, "%s", strerror(ENOMEM));
+        status = boot_fail(BOOT_TRANSIENT, "%s", strerror(ENOMEM));
     }
 out:
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
