@@ -10,9 +10,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 scripts="
-usb
-bot
 disk
+bot
+boot
+boot_modes
+boot_kexec
+usb
 media
 lifecycle
 rough
@@ -25,13 +28,11 @@ nbd
 map
 map_root
 boot_speed
-boot
-boot_modes
 boot_wrong
-boot_kexec
 conformance
 two_luns
 sandbox
+try
 "
 # Firmware has time limits of its own: these go when nothing else does, but for
 # frozen, which mostly waits.
@@ -39,11 +40,10 @@ alone="
 frozen
 hosts
 cable
-try
 "
 
-# Most of them wait for one machine or another: so many go on at a time.
-lanes=${VM_LANES:-$(nproc)}
+# Most of them wait for one machine or another: more go on than there are processors.
+lanes=${VM_LANES:-$(($(nproc) + 1))}
 [ "$lanes" -le 3 ] || lanes=3
 VM_FAULT_ROWS=$(mktemp)
 export VM_FAULT_ROWS
