@@ -11,6 +11,9 @@
  *   image_initrd    what the image would use; may be empty
  *   image_cmdline   may be empty
  *   found_by        the file of the image that named the kernel
+ *
+ * path: a path of an image as the caller sees it, each link on its way followed
+ * within the image; an empty line if it is not there. device-tree: see below.
  */
 #include "boot/image_fdt.h"
 #include "boot/image_tree.h"
@@ -119,6 +122,27 @@ int boot_image(int argc, char **argv)
     image_trees_close(&trees);
     free(room);
     return found ? BOOT_OK : boot_fail(BOOT_WRONG, "%s", why);
+}
+
+int boot_path(int argc, char **argv)
+{
+    const char *root = "", *path = NULL, *wrong;
+    const struct boot_option options[] = {{"root", &root}, {"path", &path}, {NULL, NULL}};
+    struct image_trees trees;
+    char whole[4096];
+    int error;
+
+    if (!boot_options(argc, argv, options))
+        return BOOT_WRONG;
+    if (!root[0] || !path)
+        return boot_fail(BOOT_WRONG, "--root DIR or --path PATH is missing");
+    error = image_trees_open(&trees, "", root, &wrong);
+    if (!error) {
+        image_trees_path(&trees, IMAGE_ROOT, path, whole, sizeof(whole));
+        puts(whole);
+    }
+    image_trees_close(&trees);
+    return error ? boot_fail(BOOT_WRONG, "%s: %s", wrong, strerror(-error)) : BOOT_OK;
 }
 
 #define DEVICE_TREE_BYTES (4u << 20)

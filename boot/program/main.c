@@ -14,11 +14,9 @@ struct question {
 };
 
 static const struct question questions[] = {
-    {"words", boot_words},
-    {"image", boot_image},
-    {"image-words", boot_image_words},
-    {"modules", boot_modules},
-    {"device-tree", boot_device_tree},
+    {"words", boot_words},     {"image", boot_image},
+    {"path", boot_path},       {"image-words", boot_image_words},
+    {"modules", boot_modules}, {"device-tree", boot_device_tree},
 };
 
 #define QUESTIONS_COUNT (sizeof(questions) / sizeof(questions[0]))

@@ -5,8 +5,7 @@
  * (boot/plan.h), lists and files. A program of its own, so that lunstickd carries
  * nothing that only a boot needs.
  *
- * A question's function is in the file of its name; argv[0] is for messages. The
- * exit status is one of these.
+ * argv[0] is for messages. The exit status is one of these.
  */
 #ifndef LUNSTICK_BOOT_PROGRAM_H
 #define LUNSTICK_BOOT_PROGRAM_H
@@ -18,6 +17,7 @@ enum { BOOT_OK = 0, BOOT_TRANSIENT = 1, BOOT_WRONG = 2 };
 int boot_words(int argc, char **argv);
 int boot_image_words(int argc, char **argv);
 int boot_image(int argc, char **argv);
+int boot_path(int argc, char **argv);
 int boot_device_tree(int argc, char **argv);
 int boot_modules(int argc, char **argv);
 

@@ -13,8 +13,8 @@
 
 #define DEFAULTS_FILE "/etc/lunstick/defaults"
 
-/* The first line of a file, blanks in place of other line ends. A file that is
- * not there is empty if it may be. */
+/* A file, blanks in place of line ends. One that is not there is empty if it may be,
+ * and so is, with a line that says so, what cannot be read: then false. */
 static bool read_words(const char *path, bool may_be_missing, char text[CMDLINE_BYTES])
 {
     FILE *file = fopen(path, "re");
@@ -25,16 +25,19 @@ static bool read_words(const char *path, bool may_be_missing, char text[CMDLINE_
         return true;
     if (file) {
         got = fread(text, 1, CMDLINE_BYTES, file);
+        /* the longest that a kernel has, and the newline that /proc puts behind it */
+        if (got == CMDLINE_BYTES && text[got - 1] == '\n' && fgetc(file) == EOF)
+            got--;
         if (ferror(file))
             got = 0;
         fclose(file);
     }
+    text[got < CMDLINE_BYTES ? got : 0] = '\0';
     if (!file || got == CMDLINE_BYTES) {
         boot_fail(BOOT_WRONG, "%s: %s", path,
                   file ? "longer than a kernel command line" : strerror(errno));
         return false;
     }
-    text[got] = '\0';
     for (char *c = text; *c; c++)
         if (*c == '\n' || *c == '\r')
             *c = ' ';
@@ -51,7 +54,7 @@ static int tell_problems(const char *where, const struct cmdline_problems *probl
 }
 
 /* The words of the kernel command line over the builder's. What is wrong is told,
- * and the rest is read all the same. */
+ * and the rest is read all the same. False: a file could not be read. */
 static bool read_plan(const char *words_file, const char *defaults_file, struct cmdline *defaults,
                       struct cmdline *cmdline, int *status)
 {
@@ -59,17 +62,17 @@ static bool read_plan(const char *words_file, const char *defaults_file, struct 
     struct cmdline nothing;
     struct cmdline_problems problems;
 
+    bool all;
+
     cmdline_init(&nothing);
-    if (!read_words(defaults_file ? defaults_file : DEFAULTS_FILE, !defaults_file, text))
-        return false;
+    all = read_words(defaults_file ? defaults_file : DEFAULTS_FILE, !defaults_file, text);
     cmdline_parse(text, &nothing, defaults, &problems);
     *status = tell_problems("the builder's words", &problems);
-    if (!read_words(words_file ? words_file : "/proc/cmdline", false, text))
-        return false;
+    all = read_words(words_file ? words_file : "/proc/cmdline", false, text) && all;
     cmdline_parse(text, defaults, cmdline, &problems);
-    if (tell_problems("the kernel command line", &problems) != BOOT_OK)
+    if (tell_problems("the kernel command line", &problems) != BOOT_OK || !all)
         *status = BOOT_WRONG;
-    return true;
+    return all;
 }
 
 int boot_words(int argc, char **argv)
@@ -83,13 +86,13 @@ int boot_words(int argc, char **argv)
         {NULL, NULL},
     };
     struct cmdline defaults, cmdline;
-    struct address address;
+    struct address address, server;
     char why[ADDRESS_WHY_BYTES];
     int status;
 
-    if (!boot_options(argc, argv, options) ||
-        !read_plan(words, defaults_file, &defaults, &cmdline, &status))
+    if (!boot_options(argc, argv, options))
         return BOOT_WRONG;
+    read_plan(words, defaults_file, &defaults, &cmdline, &status);
     /* what a server gives to others is not ours to complain about */
     if (root_path && strncmp(root_path, "iscsi:", 6) != 0)
         root_path = NULL;
@@ -97,7 +100,9 @@ int boot_words(int argc, char **argv)
         fprintf(stderr, "DHCP's root path: %s\n", why);
         root_path = NULL;
     }
-    plan_print(stdout, &cmdline, &defaults, root_path ? &address : NULL, tftp);
+    if (tftp && !address_parse_portal(tftp, &server, why))
+        tftp = NULL;
+    plan_print(stdout, &cmdline, &defaults, root_path ? &address : NULL, tftp ? server.host : NULL);
     return status;
 }
 

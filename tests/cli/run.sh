@@ -152,6 +152,21 @@ t "image where there is no kernel" 2 '^lunstick-boot: the image has no kernel: '
 t "image-words with a faulty address" 2 '^lunstick-boot: .*iscsi://' "$boot" image-words --cmdline /dev/null --url http://x
 t "device-tree of a file that is none" 2 '^lunstick-boot: /dev/null is no device tree' "$boot" device-tree --from /dev/null
 t "modules without a directory" 2 '^lunstick-boot: --dir DIR is missing' "$boot" modules
+t "path without a root" 2 '^lunstick-boot: --root DIR or --path PATH is missing' "$boot" path --path /sbin/init
+t "path in a directory that is not there" 2 "^lunstick-boot: $work/none: No such file" "$boot" path --root "$work/none" --path /
+# 2047 characters, which is what a kernel can have, and one more
+echo 'scsipub.iqn=iqn.2001-04.com.example:disk lunstick.portal=127.0.0.1' >"$work/defaults"
+printf '%-2047s\n' lunstick.lun=3 >"$work/longest"
+printf '%-2048s\n' lunstick.lun=3 >"$work/longer"
+t "longest command line" 0 "^url_1='iscsi://127.0.0.1/iqn.2001-04.com.example:disk/3'$" \
+    "$boot" words --cmdline "$work/longest" --defaults "$work/defaults"
+t "longer command line" 2 "^lunstick-boot: $work/longer: longer than a kernel command line" \
+    "$boot" words --cmdline "$work/longer" --defaults "$work/defaults"
+t "longer command line leaves the builder's words" 2 "^url_1='iscsi://127.0.0.1/iqn.2001-04.com.example:disk/0'$" \
+    "$boot" words --cmdline "$work/longer" --defaults "$work/defaults"
+echo scsipub.iqn=iqn.2001-04.com.example:disk >"$work/defaults"
+t "portal from DHCP that is no server's name" 0 "^url_1=''$" \
+    "$boot" words --cmdline /dev/null --defaults "$work/defaults" --tftp server/x
 t "plan that cannot be written is no success" 1 '^lunstick-boot: the output: No space' \
     sh -c "'$boot' words --cmdline /dev/null --defaults /dev/null >/dev/full"
 
