@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# tests/boot/scripts.sh: the functions of the initramfs's scripts that read a disk,
-# on images made here, in dash; what they say is held against util-linux.
+# tests/boot/scripts.sh: the functions of the initramfs's scripts, in dash: those that
+# read a disk, on images made here, held against util-linux; the network, with
+# programs that only write down what they were told; what happens after a failure.
+# BUILD: of lunstick.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${here%/tests/boot}
@@ -11,14 +13,34 @@ root=${here%/tests/boot}
 # shellcheck source=../lib.sh
 . "$root/tests/lib.sh"
 need_packages dash fdisk bsdextrautils
+program=$(readlink -f "${BUILD:-$root/build/dev}/lunstick-boot" || true)
+[ -x "$program" ] || die "lunstick-boot is not built" "cmake --preset dev && cmake --build --preset dev"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+top=$work/top
+mkdir "$work/programs"
+ln -s "$program" "$work/programs/lunstick-boot"
 
-# in_sh SCRIPT: with the scripts' functions, on $work/disk
+# in_sh SCRIPT: with the scripts' functions, on $work/disk; what the console gets is on
+# stdout
 in_sh() {
-    dash -euc "for lib in '$root'/boot/initramfs/lib/*.sh; do . \"\$lib\"; done
+    PATH=$work/programs:$PATH top=$top dash -uc "for lib in '$root'/boot/initramfs/lib/*.sh; do . \"\$lib\"; done
         device=$work/disk
+        say() { echo \"lunstick: \$*\"; }
         $1"
+}
+
+equal() { [ "$1" = "$2" ] || { diff <(echo "$1") <(echo "$2"); return 1; }; }
+
+# machine FILE...: nothing but these files, which are empty
+machine() {
+    local file
+    rm -rf "$top"
+    mkdir -p "$top/run/lunstick/lease"
+    for file; do
+        mkdir -p "$top/${file%/*}"
+        : >"$top/$file"
+    done
 }
 
 # partuuids_are LABEL BLOCK_BYTES FDISK_LETTERS: label, and what each partition needs
@@ -46,7 +68,178 @@ no_table_has_none() {
     [ -z "$(in_sh 'block_bytes() { echo 512; }; partuuid 1' || true)" ]
 }
 
+# ---- what the disk is said to have
+
+# An apostrophe, and what would clear a console.
+odd_labels_are_told() {
+    equal "nbd0p1 (vfat, Anna's [2J), nbd0p2 (unknown)" "$(in_sh 'volumes() { echo nbd0p1 nbd0p2; }
+        volume_has() { case $* in
+            "nbd0p1 TYPE") echo vfat ;;
+            "nbd0p1 LABEL") printf "Anna%ss \\033[2J\\n" "'"'"'" ;;
+        esac; }
+        volumes_told')"
+}
+
+# image_options OWN_WORDS: which type and flags root gets, of an image that has both
+image_options() {
+    machine image/boot/cmdline.txt
+    echo 'root=PARTUUID=aa-02 rootfstype=ext4 rootflags=noatime ro' >"$top/image/boot/cmdline.txt"
+    echo "$1" >"$work/words"
+    in_sh "eval \"\$(lunstick-boot words --cmdline $work/words --defaults /dev/null)\""'
+        mount_boot() { :; }
+        umount() { :; }
+        image_words
+        echo "$image_root_by $image_root_value $root_type $root_flags"'
+}
+
+own_options_come_first() {
+    equal "partuuid aa-02 ext4 noatime" "$(image_options '')" &&
+        equal "partuuid aa-02 btrfs subvol=a" "$(image_options 'rootfstype=btrfs rootflags=subvol=a')"
+}
+
+# ---- links of the image
+
+# init_is FILE: what the image's init is found to be
+init_is() {
+    equal "/sbin/init $top/sysroot$1" "$(in_sh 'root=nbd0p2 init=""
+        runs_here() { :; }
+        find_init && echo "$init_found $file"')"
+}
+
+init_in_linked_directories() {
+    machine sysroot/usr/lib/systemd/systemd
+    chmod 755 "$top/sysroot/usr/lib/systemd/systemd"
+    mkdir "$top/sysroot/usr/sbin"
+    ln -s /usr/lib "$top/sysroot/lib"
+    ln -s ../../usr/sbin "$top/sysroot/sbin"
+    ln -s ../../lib/systemd/systemd "$top/sysroot/usr/sbin/init"
+    init_is /usr/lib/systemd/systemd
+}
+
+# /sbin/init is a directory, and the next one leads to this machine's.
+no_init() {
+    machine sysroot/sbin/init/file
+    mkdir "$top/sysroot/bin"
+    ln -s /bin/sh "$top/sysroot/bin/init"
+    equal "lunstick: error: no init on /dev/nbd0p2: is it the root of a system? lunstick.root= names another" \
+        "$(in_sh 'root=nbd0p2 init=""; find_init || :')" &&
+        equal "lunstick: error: init=/sbin/init: the image has no such program" \
+            "$(in_sh 'root=nbd0p2 init=/sbin/init; find_init || :')"
+}
+
+# ---- the network
+
+bad_root_path_is_told() {
+    machine
+    echo "iscsi:192.0.2.1:17::0:iqn.2001-04.com.example:a" >"$top/run/lunstick/lease/rootpath"
+    in_sh 'plan_with_lease' | grep -x "lunstick: DHCP's root path: protocol '17' is not 6, which is TCP"
+}
+
+# told SCRIPT: what programs are told, a line each, and the console
+told() {
+    in_sh 'for name in ip kill modprobe mount umount udhcpc; do
+            eval "$name() { echo $name \"\$@\"; }"
+        done
+        '"$1"
+}
+
+another_attempt_asks_anew() {
+    machine run/lunstick/lease/ip
+    equal "kill 77
+ip -4 addr flush dev eth0.5" "$(told 'net=eth0.5 lease_keeper=77; forget_lease')" && [ ! -e "$top/run/lunstick/lease" ] &&
+        equal "" "$(told 'net=eth0; forget_lease')"
+}
+
+address_not_taken() {
+    machine
+    equal "lunstick: error: eth0 does not take the address fd00::2/64 (lunstick.ip=)" \
+        "$(in_sh 'ip() { false; }; net=eth0 ip_client=fd00::2 ip_prefix=64 ip_gateway=""; static_address || :')"
+}
+
+# Its driver may be a module that nothing else asks for.
+has_ipv6() { told 'ip_method=off; configured_interface() { :; }; network_up' | grep -x "modprobe -q ipv6"; }
+
+configured_interface_is_taken() {
+    equal "eth1 eth1" "$(in_sh 'interfaces() { echo eth0; echo eth1; echo eth2; }
+        have_ipv4() { false; }
+        have_ipv6() { [ $net = eth1 ]; }
+        configured_interface; echo $net $link')"
+}
+
+# dhcpcd passes over what stands behind `interface` of another one.
+dhcpcd_is_guarded() {
+    machine sysroot/etc/dhcpcd.conf
+    printf '%s\n' 'interface wlan0' 'static ip_address=10.0.0.9/8' >"$top/sysroot/etc/dhcpcd.conf"
+    told 'interfaces_used="eth0.5 eth0"; guard_dhcpcd' &&
+        equal "denyinterfaces eth0.5 eth0
+interface wlan0
+static ip_address=10.0.0.9/8" "$(cat "$top/run/lunstick/dhcpcd.conf")"
+}
+
+# ---- after a failure
+
+nothing_is_left_mounted() {
+    equal "umount /sysroot
+umount /lower
+umount /upper
+umount /image/boot
+umount /image/root" "$(told 'mountpoint() { :; }; session_end')"
+}
+
+# usb_disk PROBE_STATUS TIMEOUT: what the console gets where the target cannot be had
+usb_disk() {
+    machine
+    told "has_udc() { :; }; mountpoint() { :; }; find_secret() { :; }; keep_lease() { :; }
+        lunstick() { echo 'lunstick probe: it is away' >&2; return $1; }
+        lunstickd() { echo 'without end'; return 2; }
+        timeout=$2 url=iscsi://192.0.2.1/iqn.2001-04.com.example:a/0 secret=''
+        attempt_began
+        usb_disk_mode" | grep -v ^modprobe
+}
+
+usb_disk_has_its_time() {
+    equal "lunstick: error: it is away" "$(usb_disk 1 1)" && equal "lunstick: error: it is away" "$(usb_disk 2 1000)"
+}
+
+# ends SCRIPT: process 1 does; what it says instead of a kernel's panic
+ends() {
+    in_sh 'on_failure=retry
+        sleep() { :; }
+        reboot() { echo reboot $*; }
+        console_shell() { echo "a shell until $1"; }
+        trap at_end EXIT
+        init_args="" root=nbd0p2 init_found=/sbin/init
+        '"$1" 2>/dev/null || true
+}
+
+process_1_does_not_end() {
+    machine
+    equal "lunstick: error: /dev/nbd0p2 cannot be made root
+lunstick: reboot in 5 s
+reboot -f" "$(ends 'mount() { false; }
+            mkdir() { :; }
+            rm() { :; }
+            change_root')" &&
+        equal "lunstick: error: it cannot
+a shell until a reboot
+lunstick: reboot in 5 s
+reboot -f" "$(ends 'on_failure=shell end_said="it cannot"; exec /not/there')"
+}
+
 check "boot scripts: PARTUUID of an MBR" partuuids_are o 512 p
 check "boot scripts: PARTUUID of a GPT" partuuids_are g 512
 check "boot scripts: PARTUUID of a GPT, 4096-byte blocks" partuuids_are g 4096
 check "boot scripts: no partition table, no PARTUUID" no_table_has_none
+check "boot scripts: odd labels are told" odd_labels_are_told
+check "boot scripts: rootfstype= and rootflags= come before the image's" own_options_come_first
+check "boot scripts: init behind links that lead to the image's top" init_in_linked_directories
+check "boot scripts: no init" no_init
+check "boot scripts: a faulty root path is told" bad_root_path_is_told
+check "boot scripts: another attempt asks DHCP anew" another_attempt_asks_anew
+check "boot scripts: a static address that is not taken" address_not_taken
+check "boot scripts: the module of IPv6" has_ipv6
+check "boot scripts: with ip=off, the interface that has an address" configured_interface_is_taken
+check "boot scripts: dhcpcd keeps off, whatever its file has" dhcpcd_is_guarded
+check "boot scripts: nothing is left mounted for the next attempt" nothing_is_left_mounted
+check "boot scripts: usb-disk has lunstick.timeout= seconds for its target" usb_disk_has_its_time
+check "boot scripts: process 1 does not end without a word" process_1_does_not_end

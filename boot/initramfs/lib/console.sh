@@ -2,7 +2,11 @@
 # shellcheck shell=sh
 # What the console is told, how long an attempt may take, what follows a failure.
 
+: "${top:=}" # where /run, /sys, /sysroot and so on are; not empty in the tests
+
 say() { echo "lunstick: $*" >/dev/console; }
+
+say_lines() { while read -r line; do say "$line"; done; }
 
 # fail TEXT: said; false.
 fail() { say "error: $*"; return 1; }
@@ -29,8 +33,9 @@ wait_for() {
     done
 }
 
+# console_shell END: what its end is
 console_shell() {
-    say "a shell; its end is another attempt"
+    say "a shell; its end is $1"
     setsid cttyhack sh </dev/console >/dev/console 2>&1
 }
 
@@ -40,6 +45,17 @@ after_failure() {
     retry) say "another attempt in 5 s (lunstick.on-failure=retry)"; sleep 5 ;;
     next-target) say "the next target in 2 s (lunstick.on-failure=next-target)"; sleep 2 ;;
     reboot) say "reboot in 5 s (lunstick.on-failure=reboot)"; sleep 5; reboot -f ;;
-    shell) console_shell ;;
+    shell) console_shell "another attempt" ;;
     esac
+}
+
+# Process 1 must not end: a kernel without it stops. Where there is no way back to
+# another attempt, $end_said is why.
+at_end() {
+    PATH=/run/initramfs/bin:/bin
+    say "error: ${end_said:-the script of the initramfs has ended}"
+    [ "$on_failure" != shell ] || console_shell "a reboot"
+    say "reboot in 5 s"
+    sleep 5
+    reboot -f
 }

@@ -32,8 +32,8 @@ map_disk() {
 
 # Logs out; nothing happens if there is no session.
 session_end() {
-    for dir in /sysroot /lower /image/boot /image/root; do
-        mountpoint -q $dir && umount $dir
+    for dir in /sysroot /lower /upper /image/boot /image/root; do
+        ! mountpoint -q $dir || umount $dir
     done
     [ -z "$disk" ] || lunstick unmap --force root >/dev/null
     disk=''
@@ -102,11 +102,13 @@ find_volume() {
 }
 
 volumes_told() {
+    told=''
     for volume in $(volumes); do
         kind=$(volume_has "$volume" TYPE)
-        label=$(volume_has "$volume" LABEL)
-        echo "$volume (${kind:-unknown}${label:+, $label})"
-    done | xargs
+        label=$(volume_has "$volume" LABEL | tr -d '\000-\037\177')
+        told="${told:+$told, }$volume (${kind:-unknown}${label:+, $label})"
+    done
+    echo "$told"
 }
 
 # mount_volume VOLUME DIR OPTIONS: read-only means that its journal is left alone

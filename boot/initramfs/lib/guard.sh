@@ -53,10 +53,11 @@ guard_ifupdown() {
     done
 }
 
+# Its first line: behind `interface NAME` it would be of that interface alone.
 guard_dhcpcd() {
-    [ -f /sysroot/etc/dhcpcd.conf ] || return 0
-    { cat /sysroot/etc/dhcpcd.conf; echo "denyinterfaces $interfaces_used"; } >/run/lunstick/dhcpcd.conf
-    mount --bind /run/lunstick/dhcpcd.conf /sysroot/etc/dhcpcd.conf
+    [ -f "$top/sysroot/etc/dhcpcd.conf" ] || return 0
+    { echo "denyinterfaces $interfaces_used"; cat "$top/sysroot/etc/dhcpcd.conf"; } >"$top/run/lunstick/dhcpcd.conf"
+    mount --bind "$top/run/lunstick/dhcpcd.conf" "$top/sysroot/etc/dhcpcd.conf"
 }
 
 # Who had his name servers from a manager that now has nothing to do.

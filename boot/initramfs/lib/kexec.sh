@@ -4,7 +4,6 @@
 # an initramfs that is this one with the image's modules in place of ours. There it is
 # pivot_root.
 
-: "${top:=}" # where /proc, /sys, /image and so on are; not empty in the tests
 next=$top/run/lunstick/next # what the second kernel gets
 kexec_said=$top/run/lunstick/kexec.said
 

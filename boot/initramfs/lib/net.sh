@@ -3,7 +3,8 @@
 # The network: drivers, interface, VLAN, address. Sets $net, the interface that the
 # session goes over. What DHCP said is in files below /run/lunstick/lease.
 
-lease=/run/lunstick/lease
+lease=$top/run/lunstick/lease
+net=''
 
 # Drivers of everything that the kernel has found so far.
 load_drivers() {
@@ -48,10 +49,9 @@ vlan_up() {
     net=$link
     [ "$vlan" -gt 0 ] || return 0
     net=$link.$vlan
-    [ ! -e "/sys/class/net/$net" ] || return 0
     modprobe -q 8021q
-    ip link add link "$link" name "$net" type vlan id "$vlan" && ip link set "$net" up ||
-        fail "VLAN $vlan on $link cannot be made (lunstick.vlan=)"
+    [ -e "/sys/class/net/$net" ] || ip link add link "$link" name "$net" type vlan id "$vlan"
+    ip link set "$net" up || fail "VLAN $vlan on $link cannot be made (lunstick.vlan=)"
 }
 
 have_ipv4() { ip -4 addr show dev "$net" | grep -q 'inet '; }
@@ -62,7 +62,8 @@ resolver() {
 }
 
 static_address() {
-    ip addr add "$ip_client/$ip_prefix" dev "$net" 2>/dev/null
+    ip addr replace "$ip_client/$ip_prefix" dev "$net" ||
+        { fail "$net does not take the address $ip_client/$ip_prefix (lunstick.ip=)"; return; }
     [ -z "$ip_gateway" ] || ip route replace default via "$ip_gateway" dev "$net" ||
         { fail "the gateway $ip_gateway is not in the network of $ip_client/$ip_prefix (lunstick.ip=)"; return; }
     # shellcheck disable=SC2086
@@ -72,7 +73,7 @@ static_address() {
     esac
 }
 
-# One round of DHCP; lease.sh keeps what it brings.
+# One round of DHCP; `lease` keeps what it brings.
 dhcp() {
     udhcpc -i "$net" -n -q -f -t 4 -T 1 -S -s /lib/lunstick/lease \
         -O rootpath -O tftp ${ip_hostname:+-x "hostname:$ip_hostname"} >/dev/null 2>&1
@@ -94,9 +95,36 @@ dynamic_address() {
     done
 }
 
+# Who keeps the address that DHCP gave, now and in the root that is there then.
+keep_lease() {
+    [ -n "$1" ] || return 0
+    /run/initramfs/bin/busybox udhcpc -i "$net" -r "$1" -f -S \
+        -s /run/initramfs/lib/lunstick/lease >/dev/null 2>&1 &
+    lease_keeper=$!
+}
+
+# Another attempt asks DHCP anew, perhaps on another interface.
+forget_lease() {
+    [ -z "${lease_keeper:-}" ] || kill "$lease_keeper" 2>/dev/null
+    lease_keeper=''
+    [ ! -e "$lease/ip" ] || ip -4 addr flush dev "$net"
+    rm -rf "$lease"
+}
+
+# lunstick.ip=off: the first interface that somebody gave an address.
+configured_interface() {
+    for name in $(interfaces); do
+        net=$name
+        ! have_ipv4 && ! have_ipv6 || break
+    done
+    link=$net
+}
+
 network_up() {
+    forget_lease
+    modprobe -q ipv6
     ip link set lo up
-    [ "$ip_method" != off ] || { net=${iface:-$(interfaces | head -n 1)}; return 0; }
+    [ "$ip_method" != off ] || { configured_interface; return 0; }
     until link_up; do
         ! attempt_is_over || { fail "$(no_link) (waited $timeout s)"; return; }
         usleep 200000
@@ -111,10 +139,13 @@ network_up() {
 
 kept() { cat "$lease/$1" 2>/dev/null; }
 
-# What the words say together with what DHCP said.
+# What the words say together with what DHCP said. What is wrong with the words alone
+# has been said.
 plan_with_lease() {
     tftp=$(kept siaddr)
     [ -n "$tftp" ] || tftp=$(kept tftp)
     root_path=$(kept rootpath)
-    lunstick-boot words ${root_path:+--root-path "$root_path"} ${tftp:+--tftp "$tftp"}
+    eval "$(lunstick-boot words ${root_path:+--root-path "$root_path"} ${tftp:+--tftp "$tftp"} \
+        2>"$top/run/lunstick/problems")"
+    grep '^DHCP' "$top/run/lunstick/problems" | say_lines
 }

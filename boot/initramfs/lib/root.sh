@@ -23,24 +23,24 @@ find_root() {
         fail "no Linux partition on the disk; it has $(volumes_told); lunstick.root= names one"
 }
 
-# root= and its options from the image's own command line
+# root= from the image's own command line, and its options where ours has none
 image_words() {
     mount_boot || return
+    type=$root_type flags=$root_flags
     for name in cmdline.txt current/cmdline.txt; do
-        [ -r /image/boot/$name ] || continue
-        lunstick-boot words --cmdline /image/boot/$name --defaults /dev/null 2>/dev/null |
-            grep -E '^(image_root_|root_type|root_flags)' >/run/lunstick/image_words
-        # shellcheck disable=SC1091
-        . /run/lunstick/image_words
+        [ -r "$top/image/boot/$name" ] || continue
+        eval "$(lunstick-boot words --cmdline "$top/image/boot/$name" --defaults /dev/null 2>/dev/null |
+            grep -E '^(image_root_|root_type|root_flags)')"
         break
     done
-    umount /image/boot
+    root_type=${type:-$root_type} root_flags=${flags:-$root_flags}
+    umount "$top/image/boot"
 }
 
 # The image's boot partition, of which nothing is needed but to be read.
 mount_boot() {
-    boot=$(find_volume fat '') && mkdir -p /image/boot &&
-        mount -t vfat -o ro "/dev/$boot" /image/boot 2>/dev/null
+    boot=$(find_volume fat '') && mkdir -p "$top/image/boot" &&
+        mount -t vfat -o ro "/dev/$boot" "$top/image/boot" 2>/dev/null
 }
 
 # What kexec looks for its kernel on: /image/root, and /image/boot if there is one.
@@ -49,19 +49,6 @@ mount_image() {
     mkdir -p /image/root
     mount_volume "$root" /image/root "ro${root_flags:+,$root_flags}" || return
     mount_boot || boot=''
-}
-
-# The file that a path in the new root stands for, links followed there.
-inside() {
-    path=$1 hops=0
-    while [ -L "/sysroot$path" ] && [ $((hops += 1)) -lt 16 ]; do
-        link_to=$(readlink "/sysroot$path")
-        case $link_to in
-        /*) path=$link_to ;;
-        *) path=${path%/*}/$link_to ;;
-        esac
-    done
-    echo "/sysroot$path"
 }
 
 # The image may be for another processor: byte 18 of an ELF file is its machine.
@@ -75,28 +62,13 @@ runs_here() {
 
 find_init() {
     for program in ${init:+"$init"} /sbin/init /etc/init /bin/init /bin/sh; do
-        # a link within a linked directory: /sbin is often a link itself
-        file=$(chroot_path "$program")
-        [ ! -x "$file" ] || { init_found=$program; break; }
+        file=$(lunstick-boot path --root "$top/sysroot" --path "$program")
+        [ ! -f "$file" ] || [ ! -x "$file" ] || { init_found=$program; break; }
         [ "$program" != "$init" ] || { fail "init=$init: the image has no such program"; return; }
         file=''
     done
     [ -n "$file" ] || { fail "no init on /dev/$root: is it the root of a system? lunstick.root= names another"; return; }
     runs_here "$file" || fail "$init_found on /dev/$root is not for this machine's processor ($(uname -m))"
-}
-
-# Each directory of the path may be a link.
-chroot_path() {
-    rest=${1#/} walked=''
-    while [ -n "$rest" ]; do
-        walked=$(inside "$walked/${rest%%/*}")
-        walked=${walked#/sysroot}
-        case $rest in
-        */*) rest=${rest#*/} ;;
-        *) rest='' ;;
-        esac
-    done
-    echo "/sysroot$walked"
 }
 
 mount_root() {
@@ -105,11 +77,10 @@ mount_root() {
         return
     fi
     mount_volume "$root" /lower "ro${root_flags:+,$root_flags}" || return
-    mount -t tmpfs -o mode=755 upper /upper
-    mkdir -p /upper/data /upper/work
     modprobe -q overlay
-    mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work lunstick /sysroot 2>/dev/null ||
-        { fail "this kernel has no overlay file system (lunstick.overlay=tmpfs)"; return; }
+    { mount -t tmpfs -o mode=755 upper /upper && mkdir /upper/data /upper/work &&
+        mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work lunstick /sysroot; } 2>/run/lunstick/mount.said ||
+        { fail "no overlay can be mounted; has this kernel overlayfs? $(tail -n 1 /run/lunstick/mount.said) (lunstick.overlay=tmpfs)"; return; }
     own_fstab
 }
 
@@ -136,18 +107,16 @@ pivot_root_mode() {
 # Every process whose root was the old one finds itself in the new one, and the
 # old one is where systemd looks for its way back: /run/initramfs/shutdown.
 change_root() {
-    renew=''
-    [ -e $lease/ip ] && renew=$(kept ip)
+    address=$(kept ip)
     rm -f /run/initramfs
     mkdir /run/initramfs
-    for dir in dev proc sys run; do mount --move /$dir /sysroot/$dir; done
-    cd /sysroot || exit
-    pivot_root . run/initramfs
-    cd / || exit
-    [ -z "$renew" ] ||
-        /run/initramfs/bin/busybox udhcpc -i "$net" -r "$renew" -b -S \
-            -s /run/initramfs/lib/lunstick/lease >/dev/null 2>&1 &
+    end_said="/dev/$root cannot be made root"
+    for dir in dev proc sys run; do mount --move "$top/$dir" "$top/sysroot/$dir" || exit; done
+    cd "$top/sysroot" && pivot_root . run/initramfs && cd / || exit
+    end_said="$init_found on /dev/$root cannot be started"
+    keep_lease "$address"
     export PATH=/sbin:/usr/sbin:/bin:/usr/bin
+    set -f
     # shellcheck disable=SC2086,SC2093
     exec "$init_found" $init_args <dev/console >dev/console 2>&1
 }
