@@ -105,7 +105,6 @@ static const struct row rows[] = {
     {"rootflags", ROW_TEXT, AT(kernel.flags), .valid = text_valid,
      .allowed = "at most 255 characters"},
     {"init", ROW_TEXT, AT(kernel.init), .valid = text_valid, .allowed = "at most 255 characters"},
-    {"nr_cpus", ROW_NUMBER, AT(kernel.nr_cpus), .min = 1, .max = 65536, .allowed = "1 to 65536"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))

@@ -82,7 +82,6 @@ struct cmdline {
         char type[64];                  /* rootfstype= */
         char flags[CMDLINE_TEXT_BYTES]; /* rootflags= */
         char init[CMDLINE_TEXT_BYTES];  /* init= */
-        int nr_cpus;                    /* nr_cpus= */
     } kernel;                           /* the kernel's own words */
 };
 

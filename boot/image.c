@@ -299,18 +299,6 @@ static enum outcome read_cmdline_txt(struct finder *f, const struct place *place
     return FOUND;
 }
 
-static void find_config_initrd(struct finder *f, const struct place *place,
-                               const struct config_txt_boot *boot)
-{
-    char path[IMAGE_PATH_BYTES];
-    char name[CONFIG_TXT_VALUE_BYTES];
-
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(boot->initramfs, ","), boot->initramfs);
-    if ((name[0] || (boot->auto_initramfs && config_txt_auto_initramfs(boot->kernel, name))) &&
-        os_file(f, place, boot->os_prefix, name, path))
-        snprintf(f->image->initrd, sizeof(f->image->initrd), "%s", path);
-}
-
 static enum outcome find_by_config_txt(struct finder *f)
 {
     static const struct place places[] = {
@@ -344,14 +332,13 @@ static enum outcome find_by_config_txt(struct finder *f)
     outcome = take_kernel(f, place->tree, path, file);
     if (outcome != FOUND)
         return outcome;
-    find_config_initrd(f, place, &boot);
     return read_cmdline_txt(f, place, &boot);
 }
 
 /* ---- extlinux.conf and boot loader entries ---- */
 
 static enum outcome take_named(struct finder *f, const struct place *place, const char *file,
-                               const char *kernel, const char *initrd, const char *cmdline)
+                               const char *kernel, const char *cmdline)
 {
     char path[IMAGE_PATH_BYTES];
     enum outcome outcome;
@@ -362,11 +349,8 @@ static enum outcome take_named(struct finder *f, const struct place *place, cons
     if (outcome == NOT_HERE)
         return fault(f, "%s, which %s names, is %s: a 64-bit ARM kernel is needed", path, file,
                      f->image->packed.what);
-    if (outcome == FOUND) {
+    if (outcome == FOUND)
         snprintf(f->image->cmdline, sizeof(f->image->cmdline), "%s", cmdline);
-        if (!initrd[0] || !resolve(f, place, initrd, f->image->initrd))
-            f->image->initrd[0] = '\0';
-    }
     return outcome;
 }
 
@@ -390,7 +374,7 @@ static enum outcome find_by_extlinux(struct finder *f)
             return fault(f, "%s: the label %s names no kernel", file, label->name);
         join(directory, everywhere[i].directory, "", "extlinux/");
         beside.directory = directory;
-        return take_named(f, &beside, file, label->kernel, label->initrd, label->append);
+        return take_named(f, &beside, file, label->kernel, label->append);
     }
     return NOT_HERE;
 }
@@ -443,7 +427,7 @@ static enum outcome find_by_entries(struct finder *f)
         join(file, s.directory, "", entry->file);
         if (entry->too_long)
             return fault(f, "%s: a line is too long", file);
-        return take_named(f, place, file, entry->kernel, entry->initrd, entry->options);
+        return take_named(f, place, file, entry->kernel, entry->options);
     }
     return NOT_HERE;
 }
@@ -523,9 +507,6 @@ static enum outcome find_by_name(struct finder *f)
         if (!s.found || !join(path, places[i].directory, vmlinuz, s.version))
             continue;
         outcome = take_kernel(f, places[i].tree, path, path);
-        if (outcome == FOUND && join(path, places[i].directory, "initrd.img-", s.version) &&
-            exists(f, places[i].tree, path))
-            snprintf(f->image->initrd, sizeof(f->image->initrd), "%s", path);
         return outcome == NOT_HERE ? fault(f, "%s is %s", path, f->image->packed.what) : outcome;
     }
     return NOT_HERE;

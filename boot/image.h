@@ -54,9 +54,8 @@ struct image_board {
 };
 
 struct image {
-    enum image_tree tree;                /* of kernel and initrd */
+    enum image_tree tree;                /* of the kernel */
     char kernel[IMAGE_PATH_BYTES];       /* the path in it */
-    char initrd[IMAGE_PATH_BYTES];       /* what the image would use; may be empty */
     char found_by[IMAGE_PATH_BYTES];     /* the file that named it, or the kernel itself */
     char cmdline[CMDLINE_BYTES];         /* may be empty */
     struct image_kernel packed;          /* how it is packed */

@@ -208,12 +208,6 @@ bool config_txt_next(struct config_txt *c, struct config_txt_setting *setting)
 
 /* ---- what to boot ---- */
 
-/* `initramfs A,B followkernel`: without the address. */
-static struct text_span first_word(struct text_span value)
-{
-    return text_word(&value);
-}
-
 void config_txt_apply(struct config_txt_boot *boot, const struct config_txt_setting *setting)
 {
     struct text_span key = setting->key;
@@ -229,25 +223,8 @@ void config_txt_apply(struct config_txt_boot *boot, const struct config_txt_sett
         text_copy(value, boot->device_tree, sizeof(boot->device_tree));
     else if (text_is(key, "os_prefix"))
         text_copy(value, boot->os_prefix, sizeof(boot->os_prefix));
-    else if (text_is(key, "initramfs") || text_is(key, "ramfsfile"))
-        text_copy(first_word(value), boot->initramfs, sizeof(boot->initramfs));
-    else if (text_is(key, "auto_initramfs") && is_number)
-        boot->auto_initramfs = number != 0;
     else if (text_is(key, "upstream_kernel") && is_number)
         boot->upstream_kernel = number != 0;
     else if (text_is(key, "arm_64bit") && is_number)
         boot->says_32bit = number == 0;
-}
-
-bool config_txt_auto_initramfs(const char *kernel, char name[CONFIG_TXT_VALUE_BYTES])
-{
-    static const char start[] = "kernel", end[] = ".img";
-    size_t bytes = strlen(kernel);
-
-    if (strncmp(kernel, start, strlen(start)) != 0 || bytes < strlen(start) + strlen(end) ||
-        strcmp(kernel + bytes - strlen(end), end) != 0)
-        return false;
-    return snprintf(name, CONFIG_TXT_VALUE_BYTES, "initramfs%.*s",
-                    (int)(bytes - strlen(start) - strlen(end)),
-                    kernel + strlen(start)) < CONFIG_TXT_VALUE_BYTES;
 }

@@ -70,20 +70,14 @@ bool config_txt_include(struct config_txt *c, const char *text);
 /* The settings that say what to boot; empty: not given. */
 struct config_txt_boot {
     char kernel[CONFIG_TXT_VALUE_BYTES];
-    char cmdline[CONFIG_TXT_VALUE_BYTES];   /* the name of the file */
-    char initramfs[CONFIG_TXT_VALUE_BYTES]; /* one or several, with commas */
+    char cmdline[CONFIG_TXT_VALUE_BYTES]; /* the name of the file */
     char device_tree[CONFIG_TXT_VALUE_BYTES];
     char os_prefix[CONFIG_TXT_VALUE_BYTES];
-    bool auto_initramfs;
     bool upstream_kernel;
     bool says_32bit; /* arm_64bit=0 */
 };
 
 /* Takes in one setting; others are passed over. Begin with a structure of zeros. */
 void config_txt_apply(struct config_txt_boot *boot, const struct config_txt_setting *setting);
-
-/* The name that auto_initramfs=1 means: kernel8.img has initramfs8, kernel_2712.img
- * has initramfs_2712. False if the kernel is not called so. */
-bool config_txt_auto_initramfs(const char *kernel, char name[CONFIG_TXT_VALUE_BYTES]);
 
 #endif

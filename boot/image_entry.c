@@ -72,8 +72,6 @@ bool entry_read(const char *file, const char *text, struct entry *entry)
         bool fits = true;
         if (text_is(key, "linux"))
             fits = text_copy(rest, entry->kernel, sizeof(entry->kernel));
-        else if (text_is(key, "initrd") && !entry->initrd[0])
-            fits = text_copy(rest, entry->initrd, sizeof(entry->initrd));
         else if (text_is(key, "version"))
             fits = text_copy(rest, entry->version, sizeof(entry->version));
         else if (text_is(key, "sort-key"))

@@ -20,9 +20,8 @@ struct entry {
     char machine_id[40];
     char version[128];
     char kernel[ENTRY_PATH_BYTES];
-    char initrd[ENTRY_PATH_BYTES]; /* the first */
-    char options[CMDLINE_BYTES];   /* of all lines; without the variables ($x) of GRUB */
-    bool too_long;                 /* a value found no room and is empty */
+    char options[CMDLINE_BYTES]; /* of all lines; without the variables ($x) of GRUB */
+    bool too_long;               /* a value found no room and is empty */
 };
 
 /* Reads `text`, the file named `file`. False if it is not an entry that could start

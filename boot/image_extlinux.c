@@ -27,8 +27,6 @@ static bool read_label(const char *text, struct text_span name, struct extlinux_
         } else if (text_is_any_case(key, "kernel") || text_is_any_case(key, "linux")) {
             label->too_long |= !text_copy(rest, label->kernel, sizeof(label->kernel));
             label->kernel[strcspn(label->kernel, "#")] = '\0';
-        } else if (text_is_any_case(key, "initrd")) {
-            label->too_long |= !text_copy(rest, label->initrd, sizeof(label->initrd));
         } else if (text_is_any_case(key, "append")) {
             label->too_long |= !text_copy(rest, label->append, sizeof(label->append));
         }

@@ -15,7 +15,6 @@
 struct extlinux_label {
     char name[64];
     char kernel[EXTLINUX_PATH_BYTES]; /* kernel, linux; without the #configuration of a FIT */
-    char initrd[EXTLINUX_PATH_BYTES];
     char append[CMDLINE_BYTES];
     bool too_long; /* a value found no room and is empty */
 };

@@ -77,7 +77,6 @@ void plan_print(FILE *out, const struct cmdline *cmdline, const struct cmdline *
     plan_assign(out, "root_type", cmdline->kernel.type);
     plan_assign(out, "root_flags", cmdline->kernel.flags);
     plan_assign(out, "init", cmdline->kernel.init);
-    assign_number(out, "nr_cpus", cmdline->kernel.nr_cpus);
     plan_assign(out, "iface", cmdline->interface);
     assign_number(out, "vlan", cmdline->vlan);
     print_ip(out, &cmdline->ip);

@@ -6,7 +6,7 @@
  * values are.
  *
  *   mode            pivot_root, kexec, usb-disk, or empty: not given
- *   timeout on_failure overlay secret_file access root_type root_flags init nr_cpus
+ *   timeout on_failure overlay secret_file access root_type root_flags init
  *   iface vlan ip_method (any, dhcp, static, off) ip_client ip_prefix ip_gateway
  *   ip_dns ip_hostname
  *   root_by         label, uuid, partuuid, number, other, or empty; root_value;

@@ -8,7 +8,6 @@
  *   payload_offset  and payload_bytes of the file; 0 bytes: all of it
  *   version         as uname -r will say; empty: not known
  *   modules         the directory of its modules; empty: there is none
- *   image_initrd    what the image would use; may be empty
  *   image_cmdline   may be empty
  *   found_by        the file of the image that named the kernel
  *
@@ -77,7 +76,6 @@ static void print_image(struct image_trees *trees, const struct image *image)
            (unsigned long long)image->packed.offset, (unsigned long long)image->packed.bytes);
     plan_assign(stdout, "version", image->version);
     print_path(trees, "modules", IMAGE_ROOT, image->modules);
-    print_path(trees, "image_initrd", image->tree, image->initrd);
     plan_assign(stdout, "image_cmdline", image->cmdline);
     plan_assign(stdout, "found_by", image->found_by);
 }

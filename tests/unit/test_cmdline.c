@@ -149,10 +149,9 @@ static void blanks_are_the_kernels(void **state)
 static void dash_and_underscore_are_the_same_in_names(void **state)
 {
     (void)state;
-    accept("lunstick.secret_file=/s lunstick.on_failure=shell nr-cpus=1");
+    accept("lunstick.secret_file=/s lunstick.on_failure=shell");
     assert_string_equal(line.secret_file, "/s");
     assert_int_equal(line.on_failure, CMDLINE_SHELL);
-    assert_int_equal(line.kernel.nr_cpus, 1);
     refuse_part("scsipub.mode=usb_disk", "did you mean usb-disk?");
 }
 
@@ -378,13 +377,12 @@ static void control_characters_and_quotes_are_refused(void **state)
 static void the_kernels_words_are_read(void **state)
 {
     (void)state;
-    accept("root=PARTUUID=738a4d67-02 rootfstype=btrfs rootflags=subvol=@ init=/bin/sh nr_cpus=1");
+    accept("root=PARTUUID=738a4d67-02 rootfstype=btrfs rootflags=subvol=@ init=/bin/sh");
     assert_int_equal(line.kernel.root.by, CMDLINE_ROOT_PARTUUID);
     assert_string_equal(line.kernel.root.name, "738a4d67-02");
     assert_string_equal(line.kernel.type, "btrfs");
     assert_string_equal(line.kernel.flags, "subvol=@");
     assert_string_equal(line.kernel.init, "/bin/sh");
-    assert_int_equal(line.kernel.nr_cpus, 1);
     assert_int_equal(line.root.by, CMDLINE_ROOT_NONE);
 }
 

@@ -59,19 +59,17 @@ static void settings_of_the_field_are_read(void **state)
               "device_tree=my.dtb\ndtoverlay=vc4-kms-v3d\n");
     assert_string_equal(boot.kernel, "vmlinuz");
     assert_string_equal(boot.cmdline, "c.txt");
-    assert_string_equal(boot.initramfs, "a.img,b.img");
     assert_string_equal(boot.os_prefix, "new/");
     assert_string_equal(boot.device_tree, "my.dtb");
-    assert_true(boot.auto_initramfs);
     assert_false(boot.says_32bit);
 }
 
 static void last_of_equal_keys_counts(void **state)
 {
     (void)state;
-    read_text("kernel=a\nkernel=b\nauto_initramfs=1\nauto_initramfs=0\narm_64bit=0");
+    read_text("kernel=a\nkernel=b\nupstream_kernel=1\nupstream_kernel=0\narm_64bit=0");
     assert_string_equal(boot.kernel, "b");
-    assert_false(boot.auto_initramfs);
+    assert_false(boot.upstream_kernel);
     assert_true(boot.says_32bit);
 }
 
@@ -286,20 +284,6 @@ static void include_has_an_end(void **state)
     assert_int_equal(depth, CONFIG_TXT_DEPTH);
 }
 
-static void initramfs_of_a_kernel_has_its_name(void **state)
-{
-    char name[CONFIG_TXT_VALUE_BYTES];
-
-    (void)state;
-    assert_true(config_txt_auto_initramfs("kernel8.img", name));
-    assert_string_equal(name, "initramfs8");
-    assert_true(config_txt_auto_initramfs("kernel_2712.img", name));
-    assert_string_equal(name, "initramfs_2712");
-    assert_false(config_txt_auto_initramfs("vmlinuz", name));
-    assert_false(config_txt_auto_initramfs("kernel8", name));
-    assert_false(config_txt_auto_initramfs("kern.img", name));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,7 +304,6 @@ int main(void)
         cmocka_unit_test_setup(hdmi_filters_nothing, poison),
         cmocka_unit_test_setup(included_text_stands_in_its_place, poison),
         cmocka_unit_test_setup(include_has_an_end, poison),
-        cmocka_unit_test_setup(initramfs_of_a_kernel_has_its_name, poison),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
