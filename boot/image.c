@@ -149,6 +149,7 @@ static enum outcome read_config_txt(struct finder *f, const struct place *place,
     struct config_txt c;
     char path[IMAGE_PATH_BYTES];
     char name[CONFIG_TXT_VALUE_BYTES];
+    unsigned files_count = 0;
 
     memset(boot, 0, sizeof(*boot));
     config_txt_begin(&c, &f->board->config_txt, f->room->text[0]);
@@ -159,6 +160,8 @@ static enum outcome read_config_txt(struct finder *f, const struct place *place,
         }
         if (c.depth == CONFIG_TXT_DEPTH)
             return fault(f, "%s: files are included more than %d deep", file, CONFIG_TXT_DEPTH - 1);
+        if (++files_count > CONFIG_TXT_FILES)
+            return fault(f, "%s: more than %d files are included", file, CONFIG_TXT_FILES);
         text_copy(setting.value, name, sizeof(name));
         /* one that is missing is nothing to the firmware */
         if (join(path, name[0] == '/' ? "" : place->directory, "", name) &&

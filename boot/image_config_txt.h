@@ -41,7 +41,8 @@ struct config_txt_board {
 /* Does the board see what stands under [name], a model filter? */
 bool config_txt_board_sees(const struct config_txt_board *board, const char *name);
 
-#define CONFIG_TXT_DEPTH   4 /* of include, the first file included */
+#define CONFIG_TXT_DEPTH   4  /* of include, the first file included */
+#define CONFIG_TXT_FILES   64 /* that are included, each time they are */
 #define CONFIG_TXT_FILTERS 6
 
 struct config_txt {

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define HEAD_BYTES 1024
+/* A kernel has said its version by then; a file of holes, or what unpacks to more and
+ * more, is not read for hours. */
+#define SCAN_BYTES (UINT64_C(1) << 28)
 
 /* ---- the first bytes ---- */
 
@@ -92,6 +95,7 @@ static const char *name_other(const uint8_t *head)
 /* ---- what it says of itself ---- */
 
 struct scan {
+    uint64_t bytes;             /* looked at */
     size_t linux_at, loader_at; /* matched so far */
     size_t version_bytes;
     bool in_version, found, loader;
@@ -136,6 +140,7 @@ static bool scan_data(void *context, const uint8_t *data, size_t bytes)
 
     memcpy(s->head + s->head_bytes, data, head);
     s->head_bytes += head;
+    s->bytes += bytes;
     for (size_t i = 0; i < bytes && !s->found; i++) {
         char c = (char)data[i];
         if (s->in_version)
@@ -147,7 +152,7 @@ static bool scan_data(void *context, const uint8_t *data, size_t bytes)
         }
         s->loader = match("U-Boot 20", &s->loader_at, c) || s->loader;
     }
-    return !s->found;
+    return !s->found && s->bytes < SCAN_BYTES;
 }
 
 /* ---- reading ---- */

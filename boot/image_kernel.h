@@ -45,7 +45,7 @@ struct image_kernel_room {
     uint8_t block[4096];
 };
 
-/* Reads as much of the file as it takes, in order. */
+/* Reads as much of the file as it takes, in order; unpacked at most 256 MiB. */
 void image_kernel_inspect(struct image_kernel_room *room, const struct image_kernel_file *file,
                           struct image_kernel *kernel);
 

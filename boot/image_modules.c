@@ -117,9 +117,10 @@ static void take_soft_dependencies(struct image_modules *m, struct text_span nam
     }
 }
 
+/* What leads out of the directory is none of its modules. */
 static void take_path(struct image_modules *m, struct text_span path, unsigned depth)
 {
-    if (is_taken(m, path))
+    if (is_taken(m, path) || memmem(path.text, path.bytes, "..", 2))
         return;
     if (m->count == IMAGE_MODULES_MAX) {
         m->full = true;

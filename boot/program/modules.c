@@ -19,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Many times what a kernel's are; what stands behind is not read. */
+#define FILE_BYTES (16u << 20)
+
 /* A file as a terminated text, its zeros as newlines; an empty one if it cannot be
  * read, or NULL without memory. The caller frees it. */
 static char *read_whole(const char *directory, const char *name)
@@ -41,7 +44,7 @@ static char *read_whole(const char *directory, const char *name)
         got = file ? fread(text + bytes, 1, size - bytes - 1, file) : 0;
         bytes += got;
         text[bytes] = '\0';
-    } while (got > 0);
+    } while (got > 0 && bytes < FILE_BYTES);
     if (file)
         fclose(file);
     for (size_t i = 0; text && i < bytes; i++)

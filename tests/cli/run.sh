@@ -152,6 +152,10 @@ t "image where there is no kernel" 2 '^lunstick-boot: the image has no kernel: '
 t "image-words with a faulty address" 2 '^lunstick-boot: .*iscsi://' "$boot" image-words --cmdline /dev/null --url http://x
 t "device-tree of a file that is none" 2 '^lunstick-boot: /dev/null is no device tree' "$boot" device-tree --from /dev/null
 t "modules without a directory" 2 '^lunstick-boot: --dir DIR is missing' "$boot" modules
+mkdir "$work/modules"
+{ yes '#' | head -c 17M; echo kernel/nbd.ko:; } >"$work/modules/modules.dep"
+t "modules whose list has no end" 2 "^lunstick-boot: the image's kernel has no module nbd: the disk$" \
+    sh -c "echo need nbd the disk | '$boot' modules --dir '$work/modules'"
 t "path without a root" 2 '^lunstick-boot: --root DIR or --path PATH is missing' "$boot" path --path /sbin/init
 t "path in a directory that is not there" 2 "^lunstick-boot: $work/none: No such file" "$boot" path --root "$work/none" --path /
 # 2047 characters, which is what a kernel can have, and one more

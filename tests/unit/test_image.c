@@ -155,6 +155,19 @@ static void file_that_includes_itself_is_refused(void **state)
     refuses("/config.txt: files are included more than 3 deep");
 }
 
+static void files_that_are_included_without_end_are_refused(void **state)
+{
+    char text[65 * 10 + 1] = "";
+
+    (void)state;
+    for (unsigned i = 0; i < 65; i++)
+        strcat(text, "include e\n");
+    boot("/config.txt", text);
+    boot("/e", "");
+    boot_kernel("/kernel8.img", kernel_6_1);
+    refuses("/config.txt: more than 64 files are included");
+}
+
 static void prefix_stands_before_the_files_names(void **state)
 {
     (void)state;
@@ -491,6 +504,7 @@ int main(void)
         TEST(kernel_of_the_boards_section_is_taken),
         TEST(included_file_is_read),
         TEST(file_that_includes_itself_is_refused),
+        TEST(files_that_are_included_without_end_are_refused),
         TEST(prefix_stands_before_the_files_names),
         TEST(prefix_may_be_part_of_the_name),
         TEST(absolute_path_bypasses_the_prefix),

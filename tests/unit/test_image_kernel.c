@@ -465,6 +465,27 @@ static void other_efi_programs_are_named(void **state)
     is_other("an EFI program, not a kernel");
 }
 
+/* An Image of zeros that has no end. */
+static ssize_t read_endless(void *context, uint64_t offset, void *buffer, size_t size)
+{
+    (void)context;
+    memset(buffer, 0, size);
+    if (offset == 0)
+        memcpy((char *)buffer + 56, "ARM\x64", 4);
+    return (ssize_t)size;
+}
+
+static void endless_file_is_not_read_to_its_end(void **state)
+{
+    struct image_kernel_file file = {read_endless, NULL};
+
+    (void)state;
+    memset(&kernel, 0xa5, sizeof(kernel));
+    image_kernel_inspect(&room, &file, &kernel);
+    assert_int_equal(kernel.verdict, IMAGE_KERNEL_GOOD);
+    assert_string_equal(kernel.version, "");
+}
+
 static void damaged_and_short_files_are_told(void **state)
 {
     size_t bytes;
@@ -515,6 +536,7 @@ int main(void)
         cmocka_unit_test(efi_kernel_is_unpacked),
         cmocka_unit_test(efi_kernel_in_zstd_does_not_say_its_version),
         cmocka_unit_test(other_efi_programs_are_named),
+        cmocka_unit_test(endless_file_is_not_read_to_its_end),
         cmocka_unit_test(damaged_and_short_files_are_told),
         cmocka_unit_test(unreadable_file_is_told),
     };

@@ -79,6 +79,16 @@ static void module_is_taken_with_what_it_needs(void **state)
     took("ext4.ko.xz crc32c_generic.ko.xz jbd2.ko.xz crc16.ko.xz");
 }
 
+static void path_that_leads_out_is_not_taken(void **state)
+{
+    (void)state;
+    m.dep = "kernel/a.ko: ../../../b.ko kernel/c.ko\n../nbd.ko:\n";
+    m.softdep = "";
+    image_modules_take(&m, "a");
+    image_modules_take(&m, "nbd");
+    took("a.ko c.ko");
+}
+
 static void module_is_taken_once(void **state)
 {
     (void)state;
@@ -192,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(module_is_taken_with_what_it_needs),
         TEST(module_is_taken_once),
+        TEST(path_that_leads_out_is_not_taken),
         TEST(dash_and_underscore_are_the_same),
         TEST(alias_takes_its_modules),
         TEST(alias_with_brackets_is_a_pattern),
