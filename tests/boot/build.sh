@@ -158,7 +158,11 @@ papers() {
         grep -F 'lib/modules/6.1.' "$dir/README.md"
 }
 
-image_beside() { cmp "$work/6.1.vmlinuz" "$({ LUNSTICK_SIM_SUITE=bookworm "$top/hw/sim/kernel"; } | head -n 1)"; }
+image_beside() {
+    cmp "$work/6.1.vmlinuz" "$({ LUNSTICK_SIM_SUITE=bookworm "$top/hw/sim/kernel"; } | head -n 1)" &&
+        equal "device trees" "$(printf 'bcm2711-rpi-%s.dtb d00dfeed\n' 4-b 400 cm4-io)" \
+            "$(cd "$work/6.1.dtbs" && for file in *; do echo "$file $(head -c 4 "$file" | od -An -tx1 | tr -d ' ')"; done)"
+}
 
 check "initramfs: for a Pi 4 with Debian's 6.1" debian 6.1 bookworm
 check "initramfs: for a Pi 4 with Debian's 6.12" debian 6.12 trixie
@@ -177,7 +181,7 @@ for version in 6.1 6.12; do
     check "initramfs: $version: a Pi 4's devices find their drivers" devices $version "${devices[@]}"
 done
 check "initramfs: licences, sources and relinking kit beside it" papers
-check "initramfs: Debian's kernel beside it" image_beside
+check "initramfs: Debian's kernel and its device trees beside it" image_beside
 
 # ---- a package in the form of Raspberry Pi OS's: modules in .xz, for two processors,
 # ---- the Pi's own drivers built in
