@@ -601,16 +601,26 @@ static int set_up_drives(struct child *child, const struct child_start *start)
     return 0;
 }
 
-static int make_arena(struct child *child)
+static unsigned arena_slices(const struct daemon_config *config)
 {
-    unsigned slices = ARENA_SLICES + ARENA_SLICES_PER_LUN * child->config->lun_count;
-    size_t size = slices * (size_t)POOL_SLICE_BYTES;
-    void *arena =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return ARENA_SLICES + ARENA_SLICES_PER_LUN * config->lun_count;
+}
+
+size_t child_arena_bytes(const struct daemon_config *config)
+{
+    return arena_slices(config) * (size_t)POOL_SLICE_BYTES;
+}
+
+static int make_arena(struct child *child, void *arena)
+{
+    size_t size = child_arena_bytes(child->config);
+    if (!arena)
+        arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                     -1, 0);
     if (arena == MAP_FAILED)
         return -errno;
     (void)madvise(arena, size, MADV_DONTFORK);
-    pool_init(&child->pool, arena, slices);
+    pool_init(&child->pool, arena, arena_slices(child->config));
     return 0;
 }
 
@@ -637,7 +647,7 @@ static int set_up(struct child *child, const struct child_start *start)
     if (setsockopt(child->parent.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)
         return fail("socket to the parent", -errno);
 
-    rc = make_arena(child);
+    rc = make_arena(child, start->arena);
     if (rc < 0)
         return fail("buffers", rc);
     rc = take_start(child);

@@ -28,8 +28,11 @@ struct child_start {
     bool again;                /* not the first child: the host has seen this disk before */
     bool unplugged;            /* by the user */
     const struct slot *slots;  /* of each LUN; the child has its own copies */
+    void *arena;               /* child_arena_bytes() for its buffers; NULL: its own */
     struct lun_memory *memory; /* of the disk, from one child to the next; NULL: there is none */
 };
+
+size_t child_arena_bytes(const struct daemon_config *config);
 
 /* Gives up all rights, sets everything up, runs until it is told to stop.
  * Returns an enum child_exit for _exit(). */

@@ -5,10 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+/* More than half of it is for who cannot wait, which is the network with what it receives. */
+#define RESERVE_KB 8192
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -19,6 +25,23 @@ void memory_lock(void)
 {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
         log_printf(LUN_LOG_WARNING, "memory is not locked: %s", strerror(errno));
+}
+
+void memory_reserve(void)
+{
+    char text[32] = "";
+    int fd = open("/proc/sys/vm/min_free_kbytes", O_RDWR | O_CLOEXEC);
+    bool good = fd >= 0 && read(fd, text, sizeof text - 1) > 0;
+    if (good && strtol(text, NULL, 10) < RESERVE_KB) {
+        int length = snprintf(text, sizeof text, "%d", RESERVE_KB);
+        good = pwrite(fd, text, (size_t)length, 0) == length;
+    }
+    if (!good)
+        log_printf(LUN_LOG_WARNING,
+                   "vm.min_free_kbytes: %s: the disk may stall when memory is short",
+                   strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 void *memory_shared(size_t bytes)

@@ -15,6 +15,10 @@ void memory_prepare(void);
 /* The last of it: what is mapped now and later. */
 void memory_lock(void);
 
+/* Enough of the machine's memory is kept free for the network (vm.min_free_kbytes, if it
+ * is less), where the machine's own root depends on it. It stays so. */
+void memory_reserve(void);
+
 /* Zeroed, shared with the processes that are forked later, in no core file. NULL with
  * errno. It is never given back. */
 void *memory_shared(size_t bytes);

@@ -178,6 +178,7 @@ static int fork_child(struct parent *p)
         .unplugged = p->unplugged,
         .slots = p->slots,
         .memory = p->memory,
+        .arena = p->kept ? p->kept->arena : NULL,
     };
     pid_t pid = fork();
     if (pid == 0) {

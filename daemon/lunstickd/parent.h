@@ -28,8 +28,10 @@ struct parent_kept {
     bool shown;       /* the device exists: no fault and no signal ends it any more */
     bool ended;       /* in order, with: */
     int exit_status;
-    char other_disk[256];      /* what PARENT_EXIT_OTHER_DISK means; printable */
-    struct lun_memory *memory; /* beside this; the child's, and not to be believed */
+    char other_disk[256]; /* what PARENT_EXIT_OTHER_DISK means; printable */
+    /* Beside this, the child's, and not to be believed. */
+    struct lun_memory *memory;
+    void *arena; /* child_arena_bytes(): there may be no memory for another */
 };
 
 /*

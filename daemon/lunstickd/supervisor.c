@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervisor.h"
 
+#include "child.h"
 #include "log.h"
 #include "memory.h"
 #include "parent.h"
@@ -42,12 +43,14 @@ static void own_signals(sigset_t *set)
 }
 
 /* What is kept from one parent process to the next. NULL with errno. */
-static struct parent_kept *make_kept(void)
+static struct parent_kept *make_kept(const struct daemon_config *config)
 {
     struct parent_kept *kept = memory_shared(sizeof *kept);
-    if (kept)
-        kept->memory = memory_shared(sizeof *kept->memory);
-    return kept && kept->memory ? kept : NULL;
+    if (!kept)
+        return NULL;
+    kept->memory = memory_shared(sizeof *kept->memory);
+    kept->arena = memory_shared(child_arena_bytes(config));
+    return kept->memory && kept->arena ? kept : NULL;
 }
 
 /* What is asked of files, now or never. */
@@ -231,12 +234,13 @@ int supervisor_main(const struct daemon_config *config)
     int rc = open_place();
     if (rc < 0)
         return fail("/", -rc);
-    struct parent_kept *kept = make_kept();
+    struct parent_kept *kept = make_kept(config);
     if (!kept)
         return fail("memory", errno);
     if (!look_up(kept, config))
         return 2;
     memory_prepare();
+    memory_reserve();
     rc = log_to_kernel();
     if (rc < 0)
         log_printf(LUN_LOG_WARNING, "/dev/kmsg: %s: the log goes to stderr", strerror(-rc));

@@ -101,7 +101,7 @@ END
     same processes 3 "$(grep -c "^@ -1000 0 1 $session " "$work/processes")"
     # the child has none of root's rights
     same child "65534 0000000000000000" "$(head -n 1 "$work/processes" | cut -d' ' -f6-)"
-    ! pi run dmesg | grep -E 'lunstickd.*(IO_FLUSHER|oom_score_adj|not locked)'
+    ! pi run dmesg | grep -E 'lunstickd.*(may stall|oom_score_adj|not locked)'
 }
 
 # root in its own file system
@@ -219,8 +219,10 @@ goes_away() {
         while pidof records; do sleep 0.1; done; sync; mount -o remount,ro /mnt'
     pi run 'cat /run/records.said' | grep -q ' errors 0 '
     records_verify pi "$work/disk.img"
+    pi run 'dmesg -c >/dev/null'
     same said "/dev/nbd0 is gone." "$(inside /run/initramfs/bin/lunstick unmap --force root)"
     pi run -t 10 'while pidof lunstickd; do sleep 0.1; done'
+    same "what the log has against it" '' "$(pi run 'dmesg | grep -E "lunstickd: (error|warning)" || true')"
     same sessions '' "$(tgtd_connections 1)"
     dd if="$work/disk.img" of="$work/part" bs=1M skip=48 status=none
     e2fsck -fn "$work/part"
