@@ -166,6 +166,21 @@ configured_interface_is_taken() {
         configured_interface; echo $net $link')"
 }
 
+# What managers are told is told by name. The image's udev must not give another one,
+# as it can while the interface is up, since Linux 6.2.
+names_are_kept() {
+    machine
+    told 'net=eth0.5 link=eth0 ip_dns=""; guard_network' &&
+        for name in eth0 eth0.5; do
+            equal "[Match]
+OriginalName=$name
+[Link]" "$(cat "$top/run/systemd/network/00-lunstick-$name.link")" &&
+                grep -x "Name=$name" "$top/run/systemd/network/00-lunstick-$name.network" &&
+                grep -x "match-device=interface-name:$name" "$top/run/NetworkManager/conf.d/lunstick-$name.conf" &&
+                grep -x "$name=$name" "$top/run/network/ifstate" || return
+        done
+}
+
 # dhcpcd passes over what stands behind `interface` of another one.
 dhcpcd_is_guarded() {
     machine sysroot/etc/dhcpcd.conf
@@ -239,6 +254,7 @@ check "boot scripts: another attempt asks DHCP anew" another_attempt_asks_anew
 check "boot scripts: a static address that is not taken" address_not_taken
 check "boot scripts: the module of IPv6" has_ipv6
 check "boot scripts: with ip=off, the interface that has an address" configured_interface_is_taken
+check "boot scripts: root's interfaces keep their names" names_are_kept
 check "boot scripts: dhcpcd keeps off, whatever its file has" dhcpcd_is_guarded
 check "boot scripts: nothing is left mounted for the next attempt" nothing_is_left_mounted
 check "boot scripts: usb-disk has lunstick.timeout= seconds for its target" usb_disk_has_its_time

@@ -8,6 +8,7 @@ guard_network() {
     interfaces_used=$net
     [ "$net" = "$link" ] || interfaces_used="$net $link"
     for name in $interfaces_used; do
+        guard_name "$name"
         guard_networkmanager "$name"
         guard_networkd "$name"
         guard_ifupdown "$name"
@@ -16,9 +17,16 @@ guard_network() {
     guard_resolver
 }
 
+# A file for it that has no policy: since Linux 6.2 the image's udev could rename it
+# while it is up, and all that is said of it below would be of nobody.
+guard_name() {
+    mkdir -p "$top/run/systemd/network"
+    printf '[Match]\nOriginalName=%s\n[Link]\n' "$1" >"$top/run/systemd/network/00-lunstick-$1.link"
+}
+
 guard_networkmanager() {
-    mkdir -p /run/NetworkManager/conf.d
-    cat >"/run/NetworkManager/conf.d/lunstick-$1.conf" <<END
+    mkdir -p "$top/run/NetworkManager/conf.d"
+    cat >"$top/run/NetworkManager/conf.d/lunstick-$1.conf" <<END
 [device-lunstick-$1]
 match-device=interface-name:$1
 managed=0
@@ -27,7 +35,6 @@ END
 
 # Of all files that match the first by name is the one that counts.
 guard_networkd() {
-    mkdir -p /run/systemd/network
     {
         cat <<END
 [Match]
@@ -39,17 +46,17 @@ IPv6AcceptRA=no
 LinkLocalAddressing=no
 END
         for server in $ip_dns $(kept dns); do echo "DNS=$server"; done
-    } >"/run/systemd/network/00-lunstick-$1.network"
+    } >"$top/run/systemd/network/00-lunstick-$1.network"
 }
 
 # It is configured already, and is not taken down at the end.
 guard_ifupdown() {
-    mkdir -p /run/network
-    echo "$1=$1" | tee -a /run/network/ifstate >>/run/ifstate
-    echo "$1" >"/run/network/ifstate.$1"
+    mkdir -p "$top/run/network"
+    echo "$1=$1" | tee -a "$top/run/network/ifstate" >>"$top/run/ifstate"
+    echo "$1" >"$top/run/network/ifstate.$1"
     for unit in networking.service "ifup@$1.service"; do
-        mkdir -p "/run/systemd/system/$unit.d"
-        printf '[Service]\nExecStop=\n' >"/run/systemd/system/$unit.d/lunstick.conf"
+        mkdir -p "$top/run/systemd/system/$unit.d"
+        printf '[Service]\nExecStop=\n' >"$top/run/systemd/system/$unit.d/lunstick.conf"
     done
 }
 
@@ -62,7 +69,8 @@ guard_dhcpcd() {
 
 # Who had his name servers from a manager that now has nothing to do.
 guard_resolver() {
-    [ -s /etc/resolv.conf ] && [ -f /sysroot/etc/resolv.conf ] && [ ! -L /sysroot/etc/resolv.conf ] || return 0
-    cp /etc/resolv.conf /run/lunstick/resolv.conf
-    mount --bind /run/lunstick/resolv.conf /sysroot/etc/resolv.conf
+    file=$top/sysroot/etc/resolv.conf
+    [ -s "$top/etc/resolv.conf" ] && [ -f "$file" ] && [ ! -L "$file" ] || return 0
+    cp "$top/etc/resolv.conf" "$top/run/lunstick/resolv.conf"
+    mount --bind "$top/run/lunstick/resolv.conf" "$file"
 }
