@@ -31,7 +31,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A job is the script of tests/vm with its name, in the form that the variables
 # choose; or a fuzzer.
-jobs=(kills outage cache hostile resets conformance two_luns frozen boot boot_modes boot_wrong boot_kexec)
+jobs=(kills outage cache hostile resets conformance two_luns frozen boot boot_modes boot_wrong boot_kexec boot_own)
 declare -A script=([hostile]=bot [resets]=bot)
 declare -A long=(
     [kills]="KILLS_TARGET=200 KILLS_DAEMON=50"

@@ -260,7 +260,7 @@ goes() {
         url=iscsi://192.0.2.1/iqn.2025-01.pub:b/0
         kexec_mode" || return
     equal "starting the image's kernel 6.6, as /boot/vmlinuz-6.6 says
--l $top/image/root/boot/vmlinuz-6.6 --initrd=$top/run/lunstick/next.cpio --command-line=scsipub.mode=pivot_root \
+-l $top/image/root/boot/vmlinuz-6.6 --no-checks --initrd=$top/run/lunstick/next.cpio --command-line=scsipub.mode=pivot_root \
 scsipub.iqn=iqn.2025-01.pub:b lunstick.portal=192.0.2.1:3260 lunstick.lun=0 console=ttyAMA0
 session_end
 -e" "$(cat "$work/kexec")" && [ ! -e "$top/run/lunstick/next" ] && [ ! -e "$top/run/lunstick/next.cpio" ]
