@@ -170,7 +170,7 @@ configured_interface_is_taken() {
 # as it can while the interface is up, since Linux 6.2.
 names_are_kept() {
     machine
-    told 'net=eth0.5 link=eth0 ip_dns=""; guard_network' &&
+    told 'net=eth0.5 link=eth0 ip_dns=""; have_ipv6() { false; }; guard_network' &&
         for name in eth0 eth0.5; do
             equal "[Match]
 OriginalName=$name
@@ -179,6 +179,30 @@ OriginalName=$name
                 grep -x "match-device=interface-name:$name" "$top/run/NetworkManager/conf.d/lunstick-$name.conf" &&
                 grep -x "$name=$name" "$top/run/network/ifstate" || return
         done
+}
+
+# networkd METHOD: what systemd-networkd is told of an interface with an IPv6 address
+# that came by METHOD
+networkd() {
+    machine
+    mkdir -p "$top/run/systemd/network"
+    in_sh "ip_dns='192.0.2.1' ip_method=$1"'
+        have_ipv6() { [ $net = eth0.5 ]; }
+        guard_networkd eth0.5' && cat "$top/run/systemd/network/00-lunstick-eth0.5.network"
+}
+
+# It takes over from the kernel: without, that address would come to its end.
+networkd_hears_routers() {
+    equal "[Match]
+Name=eth0.5
+[Network]
+KeepConfiguration=yes
+DHCP=no
+LinkLocalAddressing=ipv6
+IPv6AcceptRA=yes
+DNS=192.0.2.1
+[IPv6AcceptRA]
+DHCPv6Client=no" "$(networkd any)" && networkd static | grep -x 'IPv6AcceptRA=no'
 }
 
 # dhcpcd passes over what stands behind `interface` of another one.
@@ -255,6 +279,7 @@ check "boot scripts: a static address that is not taken" address_not_taken
 check "boot scripts: the module of IPv6" has_ipv6
 check "boot scripts: with ip=off, the interface that has an address" configured_interface_is_taken
 check "boot scripts: root's interfaces keep their names" names_are_kept
+check "boot scripts: systemd-networkd renews the address that routers gave" networkd_hears_routers
 check "boot scripts: dhcpcd keeps off, whatever its file has" dhcpcd_is_guarded
 check "boot scripts: nothing is left mounted for the next attempt" nothing_is_left_mounted
 check "boot scripts: usb-disk has lunstick.timeout= seconds for its target" usb_disk_has_its_time

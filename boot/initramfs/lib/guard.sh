@@ -33,8 +33,14 @@ managed=0
 END
 }
 
-# Of all files that match the first by name is the one that counts.
+# Of all files that match the first by name is the one that counts. The kernel no
+# longer hears routers: where they gave the address, networkd goes on renewing it.
 guard_networkd() {
+    link_local=no routers=no
+    if (net=$1 && have_ipv6); then
+        link_local=ipv6
+        [ "$ip_method" = static ] || routers=yes
+    fi
     {
         cat <<END
 [Match]
@@ -42,10 +48,11 @@ Name=$1
 [Network]
 KeepConfiguration=yes
 DHCP=no
-IPv6AcceptRA=no
-LinkLocalAddressing=no
+LinkLocalAddressing=$link_local
+IPv6AcceptRA=$routers
 END
         for server in $ip_dns $(kept dns); do echo "DNS=$server"; done
+        printf '[IPv6AcceptRA]\nDHCPv6Client=no\n'
     } >"$top/run/systemd/network/00-lunstick-$1.network"
 }
 
