@@ -71,30 +71,32 @@ guest_virt() {
     else
         cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg)
     fi
-    guest_spawn -M "virt,gic-version=${guest_gic:-3}" -cpu cortex-a72 "${cpu[@]}" \
+    guest_spawn -serial "file:$guest_log" -M "virt,gic-version=${guest_gic:-3}" -cpu cortex-a72 "${cpu[@]}" \
         -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -device virtio-serial-pci "${ports[@]}" \
         -device "virtio-net-pci,netdev=net,romfile=,mac=$("$sim_dir/net" mac "$guest")" \
         -kernel "$kernel" ${initrd:+-initrd "$initrd"} -append "$words" "${guest_qemu[@]}" "$@"
 }
 
-# guest_spawn OPTION...: what every guest has: its name, its console log, its tap as
-# the netdev `net`.
+# guest_spawn OPTION...: what every guest has: its name, its tap as the netdev `net`.
 guest_spawn() {
     spawn "qemu-$guest" "$guest_run/qemu.log" qemu-system-aarch64 \
-        -name "$LUNSTICK_SIM-$guest" -nodefaults -display none -serial "file:$guest_log" \
+        -name "$LUNSTICK_SIM-$guest" -nodefaults -display none \
         -netdev "tap,id=net,ifname=$guest,script=no,downscript=no" "$@"
 }
 
-# guest_wait SECONDS: until its agent answers
+# guest_wait SECONDS: until its agent answers. A serial port, which is the only one then,
+# loses what comes before somebody listens.
 guest_wait() {
-    local limit=$1
-    if ! guest_call "$limit" sync 0 /dev/null 2>/dev/null; then
+    local limit=$1 patience=$1 until=$((SECONDS + $1))
+    [ "$guest_ports" -gt 1 ] || patience=3
+    until guest_call "$patience" sync 0 /dev/null 2>/dev/null; do
         guest_is_up || die "the $guest guest ended at once: $(tail -n 1 "$guest_run/qemu.log")" \
             "its console log is $guest_log"
+        [ $SECONDS -ge $until ] || continue
         guest_stop
         die "the $guest guest did not reach its shell within $limit s" \
             "its console log is $guest_log"
-    fi
+    done
     say "the $guest guest is up"
 }
 
