@@ -240,6 +240,16 @@ usb_disk_has_its_time() {
     equal "lunstick: error: it is away" "$(usb_disk 1 1)" && equal "lunstick: error: it is away" "$(usb_disk 2 1000)"
 }
 
+# The disk may be another one as soon as it is mapped.
+other_disk_knows_what_to_do() {
+    machine
+    equal "lunstick: error: shell" "$(in_sh 'timeout=9 on_failure=shell url=iscsi://192.0.2.1/iqn.2001-04.com.example:a/0
+        modprobe() { :; }
+        lunstick() { cat "$top/run/lunstick/on-failure" >&2; return 1; }
+        attempt_began
+        map_disk')"
+}
+
 # ends SCRIPT: process 1 does; what it says instead of a kernel's panic
 ends() {
     in_sh 'on_failure=retry
@@ -283,4 +293,5 @@ check "boot scripts: systemd-networkd renews the address that routers gave" netw
 check "boot scripts: dhcpcd keeps off, whatever its file has" dhcpcd_is_guarded
 check "boot scripts: nothing is left mounted for the next attempt" nothing_is_left_mounted
 check "boot scripts: usb-disk has lunstick.timeout= seconds for its target" usb_disk_has_its_time
+check "boot scripts: on-failure= is known before there is a disk" other_disk_knows_what_to_do
 check "boot scripts: process 1 does not end without a word" process_1_does_not_end

@@ -20,10 +20,11 @@ map_disk() {
     modprobe -q nbd nbds_max=0 || [ -e /sys/module/nbd ] || [ -e /sys/bus/nbd ] ||
         { fail "this kernel has no network block devices (nbd)"; return; }
     find_secret || return
+    echo "$on_failure" >"$top/run/lunstick/on-failure" # for other-disk
     device=$(lunstick map --root --name root --timeout "$(seconds_left)" \
         --on-other-disk /lib/lunstick/other-disk \
-        ${secret:+--secret-file "$secret"} "$@" "$url" 2>/run/lunstick/map.said) ||
-        { fail "$(sed 's/^lunstick map: //' /run/lunstick/map.said | tail -n 1)"; return; }
+        ${secret:+--secret-file "$secret"} "$@" "$url" 2>"$top/run/lunstick/map.said") ||
+        { fail "$(sed 's/^lunstick map: //' "$top/run/lunstick/map.said" | tail -n 1)"; return; }
     disk=${device#/dev/}
     # the kernel reads the partition table when the device is first opened
     blockdev --rereadpt "$device" 2>/dev/null || : <"$device"

@@ -4,7 +4,7 @@
 # session goes over. What DHCP said is in files below /run/lunstick/lease.
 
 lease=$top/run/lunstick/lease
-net=''
+net='' lease_keeper=''
 
 # Drivers of everything that the kernel has found so far.
 load_drivers() {
@@ -105,7 +105,7 @@ keep_lease() {
 
 # Another attempt asks DHCP anew, perhaps on another interface.
 forget_lease() {
-    [ -z "${lease_keeper:-}" ] || kill "$lease_keeper" 2>/dev/null
+    [ -z "$lease_keeper" ] || kill "$lease_keeper" 2>/dev/null
     lease_keeper=''
     [ ! -e "$lease/ip" ] || ip -4 addr flush dev "$net"
     rm -rf "$lease"

@@ -98,7 +98,6 @@ pivot_root_mode() {
     find_root && mount_root && find_init || return
     [ -d /sysroot/run ] && [ -d /sysroot/proc ] && [ -d /sysroot/dev ] && [ -d /sysroot/sys ] ||
         { fail "/dev/$root has no /dev, /proc, /run or /sys: is it the root of a system?"; return; }
-    echo "$on_failure" >/run/lunstick/on-failure
     guard_network
     say "/dev/$root is root; $init_found"
     change_root
