@@ -186,16 +186,16 @@ static bool read_autoconf(char fields[FIELDS][FIELD_BYTES], struct cmdline_ip *i
 
 static bool read_fields(char fields[FIELDS][FIELD_BYTES], struct cmdline_ip *ip, char *why)
 {
-    char ntp[CMDLINE_IP_BYTES];
+    char unused[CMDLINE_IP_BYTES];
     const char *device = fields[FIELD_DEVICE];
 
     if (!read_address(fields, FIELD_CLIENT, ip->client, why) ||
-        !read_address(fields, FIELD_SERVER, ip->server, why) ||
+        !read_address(fields, FIELD_SERVER, unused, why) ||
         !read_address(fields, FIELD_GATEWAY, ip->gateway, why) || !read_netmask(fields, ip, why) ||
         !read_hostname(fields, ip, why) || !read_autoconf(fields, ip, why) ||
         !read_address(fields, FIELD_DNS0, ip->dns[0], why) ||
         !read_address(fields, FIELD_DNS1, ip->dns[1], why) ||
-        !read_address(fields, FIELD_NTP0, ntp, why))
+        !read_address(fields, FIELD_NTP0, unused, why))
         return false;
     if (device[0] != '\0' && !cmdline_interface_valid(device))
         return refuse(why, FIELD_DEVICE, device, "is no interface's name");
@@ -236,7 +236,7 @@ static const char *bracketed(const char *address, char out[CMDLINE_IP_BYTES + 2]
 void cmdline_ip_format(const struct cmdline_ip *ip, char out[CMDLINE_IP_TEXT_BYTES])
 {
     const char *method = "off";
-    char address[5][CMDLINE_IP_BYTES + 2];
+    char address[4][CMDLINE_IP_BYTES + 2];
     char bits[12] = "";
 
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
@@ -247,13 +247,12 @@ void cmdline_ip_format(const struct cmdline_ip *ip, char out[CMDLINE_IP_TEXT_BYT
     }
     if (ip->prefix_bits > 0)
         snprintf(bits, sizeof(bits), "%d", ip->prefix_bits);
-    if (ip->client[0] == '\0' && ip->server[0] == '\0' && ip->gateway[0] == '\0' &&
-        bits[0] == '\0' && ip->hostname[0] == '\0' && ip->dns[0][0] == '\0' &&
-        ip->dns[1][0] == '\0')
+    if (ip->client[0] == '\0' && ip->gateway[0] == '\0' && bits[0] == '\0' &&
+        ip->hostname[0] == '\0' && ip->dns[0][0] == '\0' && ip->dns[1][0] == '\0')
         snprintf(out, CMDLINE_IP_TEXT_BYTES, "%s", method);
     else
-        snprintf(out, CMDLINE_IP_TEXT_BYTES, "%s:%s:%s:%s:%s::%s:%s:%s",
-                 bracketed(ip->client, address[0]), bracketed(ip->server, address[1]),
-                 bracketed(ip->gateway, address[2]), bits, ip->hostname, method,
-                 bracketed(ip->dns[0], address[3]), bracketed(ip->dns[1], address[4]));
+        snprintf(out, CMDLINE_IP_TEXT_BYTES, "%s::%s:%s:%s::%s:%s:%s",
+                 bracketed(ip->client, address[0]), bracketed(ip->gateway, address[1]), bits,
+                 ip->hostname, method, bracketed(ip->dns[0], address[2]),
+                 bracketed(ip->dns[1], address[3]));
 }

@@ -5,8 +5,8 @@
  *   client:server:gateway:netmask:hostname:device:autoconf:dns0:dns1[:ntp0]
  * IPv6 addresses stand in brackets; a netmask may be a prefix length. As with
  * the kernel an address that is given is used, whatever autoconf says, fields may
- * be empty or left out at the end, and 0.0.0.0 is the same as empty. ntp0 is
- * checked and not kept.
+ * be empty or left out at the end, and 0.0.0.0 is the same as empty. server and ntp0
+ * are checked and not kept.
  */
 #ifndef LUNSTICK_BOOT_CMDLINE_IP_H
 #define LUNSTICK_BOOT_CMDLINE_IP_H
@@ -33,7 +33,6 @@ struct cmdline_ip {
     enum cmdline_ip_method method;
     int prefix_bits; /* 0: not given; of a client always there: its class's, or 64 */
     char client[CMDLINE_IP_BYTES];
-    char server[CMDLINE_IP_BYTES]; /* of TFTP */
     char gateway[CMDLINE_IP_BYTES];
     char dns[2][CMDLINE_IP_BYTES];
     char hostname[CMDLINE_HOSTNAME_BYTES];

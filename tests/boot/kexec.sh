@@ -200,7 +200,7 @@ finds_root_behind_boot() {
         find_volume() { [ "$1 $2" = "label sys" ] && echo p3; }
         umount() { mv "$1" "$work/p2" && mkdir "$1"; }
         mount_volume() { echo "$* $root_type" >>"$work/mounts"; rmdir "$2" && mv "$work/$1" "$2"; }
-        find_kernel && find_modules && take_modules &&
+        find_kernel && follow_own_root && take_modules &&
             [ "$kernel" = "$top/image/boot/vmlinuz-6.6" ] && [ "$boot $root $root_type" = "p2 p3 " ]' &&
         equal "$(printf '%s\n' "p2 $image/boot ro " "p3 $image/root ro,x ext4")" "$(cat "$work/mounts")"
 }

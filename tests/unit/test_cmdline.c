@@ -544,7 +544,6 @@ static void all_fields_of_ipv4_are_read(void **state)
            "192.0.2.4:192.0.2.5");
     assert_int_equal(line.ip.method, CMDLINE_IP_STATIC);
     assert_string_equal(line.ip.client, "192.0.2.2");
-    assert_string_equal(line.ip.server, "192.0.2.9");
     assert_string_equal(line.ip.gateway, "192.0.2.1");
     assert_int_equal(line.ip.prefix_bits, 25);
     assert_string_equal(line.ip.hostname, "pi-1.lab");
@@ -559,7 +558,6 @@ static void ipv6_stands_in_brackets(void **state)
     accept("lunstick.ip=[2001:db8::2]::[fe80::1]:56::end0::[2001:db8::3]");
     assert_int_equal(line.ip.method, CMDLINE_IP_STATIC);
     assert_string_equal(line.ip.client, "2001:db8::2");
-    assert_string_equal(line.ip.server, "");
     assert_string_equal(line.ip.gateway, "fe80::1");
     assert_int_equal(line.ip.prefix_bits, 56);
     assert_string_equal(line.interface, "end0");

@@ -48,7 +48,7 @@ find_kernel() {
 
 # What was taken for root has no modules: the image's own root= may be another volume,
 # of an image with a Linux boot partition before it. The next attempt begins anew.
-find_modules() {
+follow_own_root() {
     [ -z "$modules" ] && [ -z "$root_by" ] || return 0
     echo "$image_cmdline" >"$next.words"
     eval "$(lunstick-boot words --cmdline "$next.words" --defaults /dev/null 2>/dev/null |
@@ -152,7 +152,7 @@ kexec_forget() { rm -rf "$next" "$next.cpio" "$next.kernel" "$next.list" "$next.
 
 kexec_mode() {
     kexec_forget
-    find_kernel && find_modules && take_modules || return
+    find_kernel && follow_own_root && take_modules || return
     words=$(lunstick-boot image-words --cmdline "$top/proc/cmdline" --url "$url" \
         --image "$image_cmdline" 2>"$kexec_said") || { kexec_fault; return; }
     pack && unpack_kernel || return
