@@ -156,6 +156,32 @@ address_not_taken() {
         "$(in_sh 'ip() { false; }; net=eth0 ip_client=fd00::2 ip_prefix=64 ip_gateway=""; static_address || :')"
 }
 
+# reached PORTAL METHOD HAVE: whether DHCP is asked on the way to the portal, on an
+# interface that has addresses of these kinds; DHCP brings none
+reached() {
+    machine
+    in_sh "url_1='$1' ip_method=$2 have=$3 net=eth0 timeout=0 dhcp_asked=''"'
+        attempt_began
+        attempt_is_over() { [ -n "$dhcp_asked" ]; }
+        have_ipv4() { [ "$have" = 4 ]; }
+        have_ipv6() { [ "$have" = 6 ]; }
+        udhcpc() { false; }
+        usleep() { echo asked; }
+        dynamic_address " or a router" && echo goes on' | xargs
+}
+
+# A router may be quicker than the DHCP server that has the address or the portal.
+dhcp_is_asked_where_it_matters() {
+    local none='lunstick: error: no address from DHCP or a router on eth0 (waited 0 s)'
+    equal "goes on" "$(reached iscsi://192.0.2.1/eui.1/0 any 4)" &&
+        equal "asked goes on" "$(reached iscsi://192.0.2.1:3261/eui.1/0 any 6)" &&
+        equal "asked goes on" "$(reached iscsi://a.b/eui.1/0 any 6)" &&
+        equal "asked goes on" "$(reached '' any 6)" &&
+        equal "goes on" "$(reached 'iscsi://me@[2001:db8::1]:3261/eui.1/0' any 6)" &&
+        equal "asked goes on" "$(reached 'iscsi://[2001:db8::1]/eui.1/0' any 4)" &&
+        equal "asked $none" "$(reached '' any 0)"
+}
+
 # Its driver may be a module that nothing else asks for.
 has_ipv6() { told 'ip_method=off; configured_interface() { :; }; network_up' | grep -x "modprobe -q ipv6"; }
 
@@ -286,6 +312,7 @@ check "boot scripts: no init" no_init
 check "boot scripts: a faulty root path is told" bad_root_path_is_told
 check "boot scripts: another attempt asks DHCP anew" another_attempt_asks_anew
 check "boot scripts: a static address that is not taken" address_not_taken
+check "boot scripts: DHCP is asked, though a router was quicker" dhcp_is_asked_where_it_matters
 check "boot scripts: the module of IPv6" has_ipv6
 check "boot scripts: with ip=off, the interface that has an address" configured_interface_is_taken
 check "boot scripts: root's interfaces keep their names" names_are_kept

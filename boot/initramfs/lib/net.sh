@@ -75,22 +75,31 @@ static_address() {
 
 # One round of DHCP; `lease` keeps what it brings.
 dhcp() {
+    dhcp_asked=yes
     udhcpc -i "$net" -n -q -f -t 4 -T 1 -S -s /lib/lunstick/lease \
         -O rootpath -O tftp ${ip_hostname:+-x "hostname:$ip_hostname"} >/dev/null 2>&1
 }
 
-# Whether what came reaches the portal: an IPv6 literal needs IPv6.
+# Whether what came reaches the portal. A literal needs its own kind, and DHCP is who
+# tells a portal that is not known yet; for a name, which it may have servers for,
+# either will do.
 have_address() {
-    case $url_1 in
-    *://*\[*) have_ipv6 ;;
-    *) have_ipv4 || { [ "$ip_method" = any ] && have_ipv6; } ;;
+    host=${url_1#*://}
+    host=${host%%/*}
+    case ${host##*@} in
+    \[*) have_ipv6 ;;
+    *[!0-9.:]*) have_ipv4 || { [ -n "$dhcp_asked" ] && [ "$ip_method" = any ] && have_ipv6; } ;;
+    *) have_ipv4 ;;
     esac
 }
 
 dynamic_address() {
     until have_address; do
-        ! attempt_is_over ||
-            { fail "no address from DHCP${1:-} on $net (waited $timeout s)"; return; }
+        if attempt_is_over; then
+            # with the other kind it goes on: who needs the portal says what is wrong
+            have_ipv4 || have_ipv6 || fail "no address from DHCP${1:-} on $net (waited $timeout s)"
+            return
+        fi
         dhcp || usleep 200000
     done
 }
@@ -106,7 +115,7 @@ keep_lease() {
 # Another attempt asks DHCP anew, perhaps on another interface.
 forget_lease() {
     [ -z "$lease_keeper" ] || kill "$lease_keeper" 2>/dev/null
-    lease_keeper=''
+    lease_keeper='' dhcp_asked=''
     [ ! -e "$lease/ip" ] || ip -4 addr flush dev "$net"
     rm -rf "$lease"
 }
