@@ -41,7 +41,7 @@ declare -A long=(
     [resets]="BOT_THINGS=0 BOT_RESETS=10000"
     [conformance]="CONFORMANCE=long"
     [two_luns]="TWO_LUNS_ROUNDS=15"
-    [boot]="BOOT=all BOOT_OUTAGES=5,60,300"
+    [boot]="BOOT_OUTAGES=5,60,300 BOOT_MEMORY=5"
     [boot_modes]="BOOT=all"
     [boot_wrong]="BOOT=all"
     [boot_kexec]="BOOT=all"

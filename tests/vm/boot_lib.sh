@@ -64,7 +64,7 @@ is_running() {
 }
 
 # no_io_error GUEST
-no_io_error() { ! "$1" run dmesg | grep -iE 'I/O error|EXT4-fs (error|warning)|Aborting journal|blocked for more than'; }
+no_io_error() { ! "$1" run dmesg | grep -iE 'I/O error|EXT4-fs (error|warning)|Aborting journal'; }
 
 # switched_off GUEST NAME: by systemd, soon, without a trace at the target
 switched_off() {
