@@ -48,7 +48,8 @@ struct outlet_ops {
     void (*child_died)(void);
     void (*unbind)(void);
     void (*destroy)(void);
-    int (*leave)(void); /* to config->uid, for who comes with `adopt`; NULL: cannot be. -errno */
+    int (*leave)(void);    /* to config->uid, for who comes with `adopt`; NULL: cannot be. -errno */
+    uint64_t capabilities; /* without root's rights it is done with these (bit n: n) */
 };
 
 extern const struct outlet_ops outlet_usb, outlet_nbd;

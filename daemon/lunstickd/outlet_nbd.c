@@ -6,9 +6,11 @@
 #include "log.h"
 #include "memory.h"
 #include "rundir.h"
+#include "sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,12 +121,12 @@ static int outlet_create(const struct outlet_config *oc, char why[OUTLET_WHY_BYT
 {
     const struct daemon_config *config = oc->config;
     nbd = (struct outlet_nbd){.owner = {.fd = -1}, .fd = -1, .index = -1, .settling = {.fd = -1}};
-    if (oc->adopt) {
+    if (!sandbox_has_capability(CAP_SYS_ADMIN)) {
         (void)snprintf(why, OUTLET_WHY_BYTES,
                        "must be started by root, who makes the block device (try sudo)");
         return 2;
     }
-    int rc = rundir_make(config->run_dir, 0, 0);
+    int rc = rundir_make(config->run_dir, geteuid(), getegid());
     if (rc == 0)
         rc = owner_take(&nbd.owner, rundir_path(nbd.lock, config->run_dir, "lock"));
     if (rc < 0) {
@@ -233,4 +235,6 @@ const struct outlet_ops outlet_nbd = {
     .child_died = outlet_child_died,
     .unbind = outlet_unbind,
     .destroy = outlet_destroy,
+    /* the kernel's part; the files of the queue */
+    .capabilities = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_DAC_OVERRIDE,
 };

@@ -758,7 +758,7 @@ static int set_up(struct parent *p)
     rc = start_child(p);
     if (rc < 0)
         return fail("cannot start a process", rc);
-    rc = sandbox_keep_capabilities(!root     ? 0
+    rc = sandbox_keep_capabilities(!root     ? p->outlet->capabilities
                                    : p->kept ? PARENT_CAPABILITIES_KEPT
                                              : PARENT_CAPABILITIES);
     return rc < 0 ? fail("capabilities", rc) : 0;

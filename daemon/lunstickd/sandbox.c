@@ -37,6 +37,14 @@ static int set_capabilities(uint64_t mask)
     return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+bool sandbox_has_capability(int capability)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    return syscall(SYS_capget, &head, data) == 0 &&
+           (data[capability / 32].effective >> capability % 32 & 1);
+}
+
 /* No program started from here brings back more than the mask. Only root can
  * have more; needs CAP_SETPCAP while there is something to drop. */
 static int limit_capabilities(uint64_t mask)

@@ -16,9 +16,12 @@
 bool sandbox_user(const char *user, uid_t *uid, gid_t *gid);
 
 /* Keeps the capabilities in the mask (bit n: capability n), also as an upper
- * bound for everything started from here; without root's rights the mask is 0.
- * 0 or -errno. */
+ * bound for everything started from here; without root's rights only what the
+ * service manager gave can be kept. 0 or -errno. */
 int sandbox_keep_capabilities(uint64_t mask);
+
+/* It is among ours, in force. */
+bool sandbox_has_capability(int capability);
 
 /* No process, no core file, few files; locked memory without limit, where that
  * may be had (mlockall() will tell). 0 or -errno. */

@@ -9,7 +9,8 @@ set(_hw "${_dir}/..")
 
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/configfs-templates" DESTINATION share/lunstick
         FILES_MATCHING PATTERN "*.scheme")
-install(FILES "${_hw}/systemd/lunstickd@.service" DESTINATION lib/systemd/system)
+install(FILES "${_hw}/systemd/lunstickd@.service" "${_hw}/systemd/lunstick-map@.service"
+        DESTINATION lib/systemd/system)
 install(FILES "${_hw}/systemd/lunstick.sysusers" DESTINATION lib/sysusers.d
         RENAME lunstick.conf)
 install(FILES "${_hw}/systemd/lunstick.modules" DESTINATION lib/modules-load.d

@@ -114,6 +114,7 @@ drwxr-xr-x root/root ./usr/lib/modules-load.d/
 -rw-r--r-- root/root ./usr/lib/modules-load.d/lunstick.conf
 drwxr-xr-x root/root ./usr/lib/systemd/
 drwxr-xr-x root/root ./usr/lib/systemd/system/
+-rw-r--r-- root/root ./usr/lib/systemd/system/lunstick-map@.service
 -rw-r--r-- root/root ./usr/lib/systemd/system/lunstickd@.service
 drwxr-xr-x root/root ./usr/lib/sysusers.d/
 -rw-r--r-- root/root ./usr/lib/sysusers.d/lunstick.conf
@@ -204,32 +205,32 @@ third_party() {
     done < <(pinned_programs)
 }
 
-unit=$root/usr/lib/systemd/system/lunstickd@.service
-
+# unit_is_good NAME
 unit_is_good() {
     local out
-    mkdir "$work/units"
+    mkdir -p "$work/units"
     sed -e "s#/usr/sbin/lunstickd#$root/usr/sbin/lunstickd#" \
-        -e "s#/usr/bin/lunstick #$root/usr/sbin/lunstickd #" "$unit" >"$work/units/lunstickd@.service"
+        -e "s#/usr/bin/lunstick #$root/usr/sbin/lunstickd #" \
+        "$root/usr/lib/systemd/system/$1@.service" >"$work/units/$1@.service"
     # of this machine's other units it may say what it likes
-    out=$(systemd-analyze verify --man=no "$work/units/lunstickd@demo.service" 2>&1) ||
+    out=$(systemd-analyze verify --man=no "$work/units/$1@demo.service" 2>&1) ||
         { echo "$out"; return 1; }
     equal "what systemd says of the unit" '' "$(grep -F lunstick <<<"$out" || true)"
 }
 
-# What systemd holds against the unit, in tenths: below 2.0. What is left is the
+# exposure NAME TENTHS: what systemd holds against the unit. What is left is the
 # network, which an iSCSI daemon needs, and the real-time clock that ProtectClock
-# lets be read.
+# lets be read; of a block device the rights to make it.
 exposure() {
-    systemd-analyze security --offline=true --no-pager --threshold=19 "$work/units/lunstickd@.service" |
+    systemd-analyze security --offline=true --no-pager --threshold="$2" "$work/units/$1@.service" |
         grep -E '✗|Overall'
 }
 
 # So that the disk is back after the next boot.
 enabled_at_boot() {
-    local link=$root/etc/systemd/system/multi-user.target.wants/lunstickd@demo.service
-    systemctl --root="$root" enable lunstickd@demo && [ -L "$link" ] &&
-        systemctl --root="$root" disable lunstickd@demo && [ ! -L "$link" ]
+    local link=$root/etc/systemd/system/multi-user.target.wants/$1@demo.service
+    systemctl --root="$root" enable "$1@demo" && [ -L "$link" ] &&
+        systemctl --root="$root" disable "$1@demo" && [ ! -L "$link" ]
 }
 
 user() {
@@ -278,9 +279,12 @@ check "no path of the build machine" no_build_paths
 check "the example configuration is accepted" example
 check "every licence has its text" copyright
 check "the pinned sources are told" third_party
-check "systemd accepts the unit" unit_is_good
-check "the unit's exposure is below 2.0" exposure
-check "an enabled unit starts at boot" enabled_at_boot
+for unit in lunstickd lunstick-map; do
+    check "systemd accepts $unit@.service" unit_is_good $unit
+    check "an enabled $unit@.service starts at boot" enabled_at_boot $unit
+done
+check "lunstickd@.service's exposure is below 2.0" exposure lunstickd 19
+check "lunstick-map@.service's exposure is 2.0 at most" exposure lunstick-map 20
 check "the user is made" user
 if [ -n "$static" ]; then
     kit=lunstickd-relink-$([ "$arch" = arm64 ] && echo aarch64 || echo x86_64)

@@ -64,7 +64,7 @@ cp -a /usr/share/lunstick /mnt/usr/share/
 mkdir -p /mnt/etc/lunstick /etc/lunstick
 cp -a /root/lunstick/* /etc/lunstick/
 cp -a /root/lunstick/* /mnt/etc/lunstick/
-cp '/root/lunstickd@.service' /mnt/usr/lib/systemd/system/
+cp /root/*.service /mnt/usr/lib/systemd/system/
 # the daemon's two processes, or nothing
 cat >/usr/bin/daemon <<'X'
 #!/bin/sh
@@ -266,6 +266,50 @@ service_gives_up_for_good() {
     grep 'wrong.conf:2: syntax error' "$work/heard"
 }
 
+# ---- lunstick-map@.service ----
+
+# Its programs are outside: no modprobe, no udev.
+map_serves() {
+    both run -t 120 'modprobe nbd nbds_max=0
+        cd /mnt/etc/lunstick && sed s,/lunstick[.],/data., lunstick.conf >data.conf
+        cp -p lunstick.secret data.secret && cp -p lunstick.target-secret data.target-secret
+        inside systemctl start lunstick-map@data' || {
+        both run 'inside journalctl --no-pager -o cat -u lunstick-map@data | tail -n 30' && return 1; }
+    both run -t 60 'until inside lunstick status data | grep "^/dev/nbd0 is a 16 MB disk; the session .* is up"; do sleep 0.2; done'
+    same "what is read" "$(head -c 1M "$work/plain.img" | sha)" "$(both run 'head -c 1048576 /dev/nbd0' | sha)"
+    same "the queue" 8 "$(both run 'cat /sys/block/nbd0/queue/nr_requests')"
+    both run 'inside journalctl --no-pager -o cat -u lunstick-map@data' | tee "$work/heard"
+    ! grep -iE 'IO_FLUSHER|oom_score|not locked|cannot be' "$work/heard"
+}
+
+# The parent has what makes a block device, the child nothing.
+map_has_little() {
+    both run 'for who in child parent; do
+            pid=$(daemon $who); awk "/^(Uid|CapPrm|CapEff|NoNewPrivs|Seccomp):/ {print \$1, \$2}" /proc/$pid/status | xargs
+            cat /proc/$pid/oom_score_adj; done' | tee "$work/heard"
+    same "child and parent" "Uid: 64 CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2
+-1000
+Uid: 64 CapPrm: 0000000000200002 CapEff: 0000000000200002 NoNewPrivs: 1 Seccomp: 2
+-1000" "$(cat "$work/heard")"
+    both run "awk '$writable_mounts' /proc/\$(daemon parent)/mountinfo" >"$work/writable"
+    ! grep -vxE '/(dev|dev/pts|dev/shm|dev/mqueue|dev/hugepages|tmp|var/tmp|proc|run/lunstick/data|sys/devices/virtual)' \
+        "$work/writable" | grep -vxE '/sys(/fs/cgroup/.*/memory.pressure|/fs/fuse/connections|)'
+}
+
+# Who reads meanwhile only waits.
+map_survives() {
+    both run -t 90 'old=$(daemon parent); kill -KILL $old; dd if=/dev/nbd0 of=/dev/null iflag=direct bs=64k count=16 || exit
+        [ "$(daemon parent)" -ne $old ]; inside systemctl is-active lunstick-map@data'
+}
+
+map_leaves_nothing() {
+    both run -t 60 'inside systemctl stop lunstick-map@data
+        inside systemctl show -p Result lunstick-map@data; inside journalctl --no-pager -o cat -u lunstick-map@data' | tee "$work/heard"
+    grep -x Result=success "$work/heard"
+    both run '[ ! -e /sys/block/nbd0 ]'
+    same "run directory" "" "$(both run 'inside /bin/sh -c "ls /run/lunstick"')"
+}
+
 mkdir "$work/lunstick"
 cat >"$work/lunstick/lunstick.conf" <<END
 url = "iscsi://joe@$PORTAL/iqn.2026-01.test:plain/1";
@@ -282,6 +326,7 @@ disk_image "$work/disk.ext4"
 both start --lunstickd "$LUNSTICKD" --disk "$work/disk.ext4" \
     --add "${LUNSTICKD%/*}/tests/vm/attempts:/usr/bin/attempts" \
     --add "$root/hw/systemd/lunstickd@.service:/root/lunstickd@.service" \
+    --add "$root/hw/systemd/lunstick-map@.service:/root/lunstick-map@.service" \
     --add "$work/patterns:/root/patterns" \
     --add "$work/lunstick/lunstick.conf:/root/lunstick/lunstick.conf" \
     --add "$work/lunstick/lunstick.secret:/root/lunstick/lunstick.secret" \
@@ -307,3 +352,7 @@ test_case "sandbox: its child is replaced" service_survives_its_child
 test_case "sandbox: its journal shows no secret, nor does /proc" journal_shows_no_secret
 test_case "sandbox: stopped, it leaves nothing" service_leaves_nothing
 test_case "sandbox: a wrong configuration is told, and not tried again" service_gives_up_for_good
+test_case "sandbox: lunstick-map@.service makes a block device" map_serves
+test_case "sandbox: it has the rights for that, its child has none" map_has_little
+test_case "sandbox: killed, it is started again, and takes the device over" map_survives
+test_case "sandbox: lunstick-map@.service stopped, nothing is left" map_leaves_nothing
