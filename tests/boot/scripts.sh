@@ -97,6 +97,19 @@ own_options_come_first() {
         equal "partuuid aa-02 btrfs subvol=a" "$(image_options 'rootfstype=btrfs rootflags=subvol=a')"
 }
 
+overlay_has_its_own_fstab() {
+    machine sysroot/etc/fstab
+    printf '%s\n' '# comment' '/dev/mmcblk0p2 / ext4 defaults 0 1' 'PARTUUID=1-01	/boot/firmware vfat defaults 0 2' \
+        'UUID=2 none swap sw 0 0' 'tmpfs /tmp tmpfs nosuid' >"$top/sysroot/etc/fstab"
+    in_sh own_fstab && equal "# comment
+# /dev/mmcblk0p2 / ext4 defaults 0 1
+PARTUUID=1-01 /boot/firmware vfat defaults,ro,nofail 0 0
+# UUID=2 none swap sw 0 0
+tmpfs /tmp tmpfs nosuid" "$(cat "$top/sysroot/etc/fstab")" &&
+        equal "lunstick: error: the image's /etc/fstab cannot be changed (lunstick.overlay=tmpfs)" \
+            "$(in_sh 'cat() { false; }; own_fstab || :')"
+}
+
 # ---- links of the image
 
 # init_is FILE: what the image's init is found to be
@@ -307,6 +320,7 @@ check "boot scripts: PARTUUID of a GPT, 4096-byte blocks" partuuids_are g 4096
 check "boot scripts: no partition table, no PARTUUID" no_table_has_none
 check "boot scripts: odd labels are told" odd_labels_are_told
 check "boot scripts: rootfstype= and rootflags= come before the image's" own_options_come_first
+check "boot scripts: fstab of an overlay" overlay_has_its_own_fstab
 check "boot scripts: init behind links that lead to the image's top" init_in_linked_directories
 check "boot scripts: no init" no_init
 check "boot scripts: a faulty root path is told" bad_root_path_is_told

@@ -25,7 +25,7 @@ interfaces() {
 # be found only when another one is there.
 link_up() {
     for link in $(interfaces); do
-        ip link set "$link" up
+        ip link set "$link" up 2>/dev/null # a radio that is switched off says so each time
         [ "$(cat "/sys/class/net/$link/carrier" 2>/dev/null)" != 1 ] || return 0
     done
     link=''

@@ -86,11 +86,13 @@ mount_root() {
 
 # The image's file systems are read-only, and root is mounted already.
 own_fstab() {
-    [ -r /sysroot/etc/fstab ] || return 0
+    [ -r "$top/sysroot/etc/fstab" ] || return 0
     awk '/^[ \t]*(#|$)/ { print; next }
         $2 == "/" || $3 == "swap" { print "# " $0; next }
         $1 ~ /^(UUID|PARTUUID|LABEL|PARTLABEL)=|^\/dev\// { print $1, $2, $3, $4 ",ro,nofail", 0, 0; next }
-        { print }' /sysroot/etc/fstab >/run/lunstick/fstab && cat /run/lunstick/fstab >/sysroot/etc/fstab
+        { print }' "$top/sysroot/etc/fstab" >"$top/run/lunstick/fstab" &&
+        cat "$top/run/lunstick/fstab" >"$top/sysroot/etc/fstab" ||
+        fail "the image's /etc/fstab cannot be changed (lunstick.overlay=tmpfs)"
 }
 
 pivot_root_mode() {
