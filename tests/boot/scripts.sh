@@ -70,14 +70,19 @@ no_table_has_none() {
 
 # ---- what the disk is said to have
 
-# An apostrophe, and what would clear a console.
 odd_labels_are_told() {
-    equal "nbd0p1 (vfat, Anna's [2J), nbd0p2 (unknown)" "$(in_sh 'volumes() { echo nbd0p1 nbd0p2; }
+    equal "nbd0p1 (vfat, Anna's), nbd0p2 (unknown)" "$(in_sh 'volumes() { echo nbd0p1 nbd0p2; }
         volume_has() { case $* in
             "nbd0p1 TYPE") echo vfat ;;
-            "nbd0p1 LABEL") printf "Anna%ss \\033[2J\\n" "'"'"'" ;;
+            "nbd0p1 LABEL") echo "Anna'"'"'s" ;;
         esac; }
         volumes_told')"
+}
+
+nothing_moves_the_cursor() {
+    machine dev/console
+    top=$top dash -uc ". '$root/boot/initramfs/lib/console.sh'; say \"\$1\"" - $'a \033[2J\r\tb\177\302\265' || return
+    equal "lunstick: a [2Jb"$'\302\265' "$(cat "$top/dev/console")"
 }
 
 # image_options OWN_WORDS: which type and flags root gets, of an image that has both
@@ -319,6 +324,7 @@ check "boot scripts: PARTUUID of a GPT" partuuids_are g 512
 check "boot scripts: PARTUUID of a GPT, 4096-byte blocks" partuuids_are g 4096
 check "boot scripts: no partition table, no PARTUUID" no_table_has_none
 check "boot scripts: odd labels are told" odd_labels_are_told
+check "boot scripts: nothing moves the console's cursor" nothing_moves_the_cursor
 check "boot scripts: rootfstype= and rootflags= come before the image's" own_options_come_first
 check "boot scripts: fstab of an overlay" overlay_has_its_own_fstab
 check "boot scripts: init behind links that lead to the image's top" init_in_linked_directories

@@ -4,7 +4,8 @@
 
 : "${top:=}" # where /run, /sys, /sysroot and so on are; not empty in the tests
 
-say() { echo "lunstick: $*" >/dev/console; }
+# Names of a disk and of DHCP's are said, too: what moves a cursor is left out.
+say() { echo "lunstick: $*" | tr -d '\000-\011\013-\037\177' >"$top/dev/console"; }
 
 say_lines() { while read -r line; do say "$line"; done; }
 

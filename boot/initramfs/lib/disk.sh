@@ -106,7 +106,7 @@ volumes_told() {
     told=''
     for volume in $(volumes); do
         kind=$(volume_has "$volume" TYPE)
-        label=$(volume_has "$volume" LABEL | tr -d '\000-\037\177')
+        label=$(volume_has "$volume" LABEL)
         told="${told:+$told, }$volume (${kind:-unknown}${label:+, $label})"
     done
     echo "$told"
