@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# What else starts from a LUN: a system of busybox alone, several machines on one
-# read-only disk, each with a network manager, and a USB disk.
+# What else starts from a LUN: a system of busybox alone, four machines on one read-only
+# disk, Debian with each network manager that it has, and a USB disk.
 #
-# BOOT=all: four machines on that disk, and all network managers.
+# BOOT=all: four Debians, each with a manager from its start.
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$(dirname "$0")/lib.sh"
 . "$root/tests/vm/boot_lib.sh"
@@ -14,65 +14,96 @@ boot_begin --secret-file "$work/secret"
 
 # ---- busybox init, and the ways to an address ----
 
-# up_on GUEST ADDRESS: its root is on the LUN, and this address is its own
+# up_on GUEST ADDRESS ROOT: this is its root, and this address is its own
 up_on() {
     "$1" wait 120 || { console "$1" | tail -n 20; return 1; }
-    same "root of $1" "/dev/nbd0p2 ext4" "$("$1" run 'grep " / " /proc/mounts | tail -n 1 | cut -d" " -f1,3')"
+    same "root of $1" "$3" "$("$1" run 'grep " / " /proc/mounts | tail -n 1 | cut -d" " -f1,3')"
     same "init of $1" /usr/bin/busybox "$("$1" run 'readlink /proc/1/exe')"
     "$1" run 'ip address' | tee "$work/addresses" >&2
     grep " $2/" "$work/addresses"
 }
 
+on_base() { "$1" start "${initrd[@]}" $(words pivot_root base) lunstick.overlay=tmpfs lunstick.user=joe "${@:2}"; }
+
 busybox_comes_up() {
-    boot start "${initrd[@]}" $(words pivot_root plain) rw lunstick.ip=:::::eth0:dhcp lunstick.user=joe
-    boot2 start "${initrd[@]}" $(words pivot_root closed) rw lunstick.ip=10.71.0.77::10.71.0.1:255.255.255.0:own:eth0:off \
-        lunstick.user=joe
-    up_on boot "$(net address boot1)"
-    up_on boot2 10.71.0.77
-    same "sessions" "1 1" "$(sessions plain) $(sessions closed)"
+    boot start "${initrd[@]}" $(words pivot_root plain) rw lunstick.ip=:::::eth0:dhcp
+    on_base boot2 lunstick.ip=10.71.0.77::10.71.0.1:255.255.255.0:own:eth0:off
+    up_on boot "$(net address boot1)" "/dev/nbd0p2 ext4"
+    up_on boot2 10.71.0.77 "lunstick overlay"
+    same "sessions" "1 1" "$(sessions plain) $(sessions base)"
 }
 
 busybox_writes_and_ends() {
     boot run 'seq 100000 >/numbers && poweroff'
-    boot2 stop
     boot ended
     e2fsck -fn "$work/plain.img?offset=$BOOT_ROOT"
     debugfs -R 'cat /numbers' "$work/plain.img?offset=$BOOT_ROOT" | cmp - <(seq 100000)
 }
 
+# The second of them is there already.
+four_come_up() {
+    on_base boot
+    on_base boot3
+    up_on boot "$(net address boot1)" "lunstick overlay"
+    up_on boot3 "$(net address boot3)" "lunstick overlay"
+    on_base boot4
+    up_on boot4 "$(net address boot4)" "lunstick overlay"
+    same "sessions" 4 "$(sessions base)"
+}
+
+four_write_and_end() {
+    local guest
+    for guest in boot boot2 boot3 boot4; do $guest run "echo $guest >/etc/mine"; done
+    for guest in boot boot2 boot3 boot4; do
+        same "what is in /etc" "$guest" "$($guest run 'echo 3 >/proc/sys/vm/drop_caches; cat /etc/mine')"
+        same "its disk" 1 "$($guest run 'cat /sys/block/nbd0/ro')"
+        $guest run poweroff
+    done
+    for guest in boot boot2 boot3 boot4; do $guest ended; done
+    same "sha256 of their disk" "$base_sum" "$(sha <"$work/base.img")"
+}
+
+export LUNSTICK_SIM_MEMORY=192
 target plain busybox
-target closed busybox 0 chap=joe:secret-of-joe
+target base busybox 0 readonly chap=joe:secret-of-joe
+base_sum=$(sha <"$work/base.img")
 test_case "boot: busybox's init on the LUN; CHAP; the kernel's ip= syntax" busybox_comes_up
 test_case "boot: busybox's poweroff leaves a clean file system" busybox_writes_and_ends
+test_case "boot: four overlays on one read-only disk" four_come_up
+test_case "boot: they end, and their disk is unchanged" four_write_and_end
+unset LUNSTICK_SIM_MEMORY
 
-# ---- overlays on one read-only disk, each with another network manager ----
+# ---- network managers of Debian, on overlays ----
 
 # manager_spares GUEST UNIT: root's interface, when it starts and when it ends
 manager_spares() {
     local guest=$1 unit=$2 address state
     address=$(net address "${guest/%boot/boot1}")
+    "$guest" run -t 60 "systemctl start $unit"
     for state in active inactive; do
         same "$unit of $guest" $state "$("$guest" run "systemctl is-active $unit")"
         same "address of $guest" "$address" \
             "$("$guest" run 'ip -4 -o addr show scope global' | sed -n 's#.* inet \([0-9.]*\)/.*#\1#p' | sort -u)"
-        "$guest" run -t 60 'echo 3 >/proc/sys/vm/drop_caches; cat /usr/bin/[a-m]* >/dev/null'
+        "$guest" run -t 60 'echo 3 >/proc/sys/vm/drop_caches; cat /usr/bin/[a-d]* >/dev/null'
         [ $state = inactive ] || "$guest" run -t 60 "systemctl restart $unit; sleep 2; systemctl stop $unit"
     done
     no_io_error "$guest"
 }
 
+# It would configure only what it has been told of.
+ifupdown_spares() {
+    boot2 run 'printf "auto eth0\niface eth0 inet dhcp\n" >>/etc/network/interfaces'
+    manager_spares boot2 networking
+}
+
 # two_come_up UNIT UNIT: two machines at once
 two_come_up() {
-    boot start "${initrd[@]}" $(words pivot_root base) lunstick.overlay=tmpfs "systemd.wants=$1.service"
-    boot2 start "${initrd[@]}" $(words pivot_root base) lunstick.overlay=tmpfs "systemd.wants=$2.service"
+    boot start "${initrd[@]}" $(words pivot_root debian) lunstick.overlay=tmpfs "systemd.wants=$1.service"
+    boot2 start "${initrd[@]}" $(words pivot_root debian) lunstick.overlay=tmpfs "systemd.wants=$2.service"
     is_running boot
     is_running boot2
-    for guest in boot boot2; do
-        same "root of $guest" overlay "$($guest run 'findmnt -no FSTYPE /')"
-        same "its disk" 1 "$($guest run 'cat /sys/block/nbd0/ro')"
-        $guest run 'echo mine >/etc/mine'
-    done
-    same "sessions" 2 "$(sessions base)"
+    same "roots" "overlay overlay" "$(boot run 'findmnt -no FSTYPE /') $(boot2 run 'findmnt -no FSTYPE /')"
+    same "sessions" 2 "$(sessions debian)"
 }
 
 two_go() {
@@ -80,22 +111,22 @@ two_go() {
     boot2 run 'systemctl poweroff'
     boot ended 80
     boot2 ended 80
-    same "sessions" 0 "$(sessions base)"
-    same "sha256 of their disk" "$base_sum" "$(sha <"$work/base.img")"
+    same "sessions" 0 "$(sessions debian)"
+    same "sha256 of their disk" "$debian_sum" "$(sha <"$work/debian.img")"
 }
 
-target base debian 0 readonly
-base_sum=$(sha <"$work/base.img")
-test_case "boot: two overlays on one read-only disk, at once" two_come_up NetworkManager dhcpcd
+target debian debian 0 readonly
+debian_sum=$(sha <"$work/debian.img")
+test_case "boot: two Debians on one read-only disk, at once" two_come_up NetworkManager dhcpcd
 test_case "boot: NetworkManager spares root's interface" manager_spares boot NetworkManager
 test_case "boot: dhcpcd does" manager_spares boot2 dhcpcd
-test_case "boot: both end, and their disk is unchanged" two_go
 if [ "${BOOT:-}" = all ]; then
-    test_case "boot: two more overlays" two_come_up systemd-networkd networking
-    test_case "boot: systemd-networkd spares root's interface" manager_spares boot systemd-networkd
-    test_case "boot: ifupdown does" manager_spares boot2 networking
     test_case "boot: both end, and their disk is unchanged" two_go
+    test_case "boot: two more Debians" two_come_up systemd-networkd networking
 fi
+test_case "boot: systemd-networkd does" manager_spares boot systemd-networkd
+test_case "boot: ifupdown does" ifupdown_spares
+test_case "boot: both end, and their disk is unchanged" two_go
 
 # ---- usb-disk ----
 

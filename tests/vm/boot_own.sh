@@ -23,7 +23,8 @@ package_is_installed() {
         name=${deb##*/}
         grep -qxF "${name%%_*}" "$work/have" || boot put "$deb" "/root/$name"
     done < <(cat "$work/debs"; echo "$work"/lunstick_*_arm64.deb)
-    boot run -t 600 'dpkg -i /root/*.deb >/root/said 2>&1 || { tail -n 20 /root/said; exit 1; }'
+    # by its path: the agent's shell has a dpkg of its own
+    boot run -t 600 '/usr/bin/dpkg -i /root/*.deb >/root/said 2>&1 || { tail -n 20 /root/said; exit 1; }'
 }
 
 # The agent's programs are in /run, which initramfs-tools mounts noexec.
