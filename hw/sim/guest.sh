@@ -66,11 +66,11 @@ guest_virt() {
         ports+=(-chardev "pipe,id=agent$i,path=$guest_run/agent$i"
                 -device "virtserialport,nr=$i,chardev=agent$i,name=agent$i")
     done
-    if [ "${LUNSTICK_SIM_ICOUNT:-0}" = 1 ]; then
-        cpu=(-smp 1 -accel tcg,thread=single -icount shift=0,sleep=off)
-    else
-        cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg)
-    fi
+    case ${LUNSTICK_SIM_ICOUNT:-0} in
+    0) cpu=(-smp "${LUNSTICK_SIM_CPUS:-1}" -accel tcg) ;;
+    1) cpu=(-smp 1 -accel tcg,thread=single -icount shift=0,sleep=off) ;;
+    *) cpu=(-smp 1 -accel tcg,thread=single -icount shift=0,sleep=on) ;;
+    esac
     guest_spawn -serial "file:$guest_log" -M "virt,gic-version=${guest_gic:-3}" -cpu cortex-a72 "${cpu[@]}" \
         -m "${LUNSTICK_SIM_MEMORY:-$guest_memory}" -device virtio-serial-pci "${ports[@]}" \
         -device "virtio-net-pci,netdev=net,romfile=,mac=$("$sim_dir/net" mac "$guest")" \
