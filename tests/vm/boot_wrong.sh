@@ -35,50 +35,51 @@ target kernelless busybox
 debugfs -w -R "rm /boot/vmlinuz-$kernel_version" "$work/kernelless.img?offset=$BOOT_ROOT" >/dev/null 2>&1
 mdel -i "$work/kernelless.img@@1M" ::kernel8.img ::config.txt
 
-# ends BOOT WORD...: boots once; its console is over when the machine is
-ends() {
-    local start=$SECONDS
-    "$1" start "${initrd[@]}" --once "${@:2}"
-    "$1" ended 100
-    echo "ended after $((SECONDS - start)) s"
-    console "$1"
-}
+# starts GUEST WORD...: boots once; its console is over when the machine is
+starts() { "$1" start "${initrd[@]}" --once lunstick.on-failure=reboot "${@:2}"; }
 
-# told TEXT...: each is on a line of boot's console that ours wrote
+# told GUEST TEXT...: each is on a line of its console that ours wrote
 told() {
     local text
-    for text; do
-        console boot | grep -- '^lunstick: ' | grep -qF -- "$text" || { echo "not told: $text"; return 1; }
+    for text in "${@:2}"; do
+        console "$1" | grep -- '^lunstick: ' | grep -qF -- "$text" || { echo "$1 is not told: $text"; return 1; }
     done
 }
 
+# ends GUEST TEXT...: told, and that was all
+ends() {
+    "$1" ended 100
+    console "$1"
+    told "$@"
+}
+
 wrong_word_and_target() {
-    ends boot "$(words pivot_root nothing)" lunstick.timeot=5 lunstick.on-failure=reboot
-    told 'unknown word lunstick.timeot; did you mean lunstick.timeout?' \
+    starts boot "$(words pivot_root nothing)" lunstick.timeot=5
+    ends boot 'unknown word lunstick.timeot; did you mean lunstick.timeout?' \
         'it has no target of this name' 'reboot in 5 s (lunstick.on-failure=reboot)'
 }
 
 no_mode() {
-    ends boot scsipub.iqn=iqn.2026-01.test:disk lunstick.on-failure=reboot
-    told 'scsipub.mode= is missing; one of pivot_root, kexec, usb-disk'
+    starts boot scsipub.iqn=iqn.2026-01.test:disk
+    ends boot 'scsipub.mode= is missing; one of pivot_root, kexec, usb-disk'
 }
 
 nobody_answers() {
-    ends boot "$(words pivot_root disk)" lunstick.portal=10.71.0.99 lunstick.timeout=8 lunstick.on-failure=reboot
-    told 'iscsi://10.71.0.99/iqn.2026-01.test:disk/1, as the kernel command line says' \
+    starts boot "$(words pivot_root disk)" lunstick.portal=10.71.0.99 lunstick.timeout=8
+    ends boot 'iscsi://10.71.0.99/iqn.2026-01.test:disk/1, as the kernel command line says' \
         'no disk within' 'lunstick.on-failure=reboot'
 }
 
 no_root() {
-    ends boot "$(words pivot_root empty)" lunstick.on-failure=reboot
-    told 'no Linux partition on the disk; it has nbd0 (unknown)'
-    ends boot "$(words pivot_root disk)" lunstick.root=LABEL=none lunstick.on-failure=reboot
-    told 'no partition with label none; the disk has nbd0p1 (vfat' 'nbd0p2 (ext4'
+    starts boot "$(words pivot_root empty)"
+    starts boot2 "$(words pivot_root disk)" lunstick.root=LABEL=none
+    ends boot 'no Linux partition on the disk; it has nbd0 (unknown)'
+    ends boot2 'no partition with label none; the disk has nbd0p1 (vfat' 'nbd0p2 (ext4'
 }
 
 another_processor() {
-    ends boot "$(words pivot_root foreign)" lunstick.on-failure=reboot
-    told 'error: /sbin/init on /dev/nbd0p2 is not for this'
+    starts boot "$(words pivot_root foreign)"
+    ends boot 'error: /sbin/init on /dev/nbd0p2 is not for this'
 }
 
 # A shell's prompt is all that a console in a file can show of it.
@@ -92,8 +93,8 @@ no_network() {
 }
 
 no_interface() {
-    ends boot "$(words pivot_root disk)" lunstick.iface=eth7 lunstick.timeout=4 lunstick.on-failure=reboot
-    told 'error: there is no network interface eth7 (lunstick.iface=); there is: '
+    starts boot "$(words pivot_root disk)" lunstick.iface=eth7 lunstick.timeout=4
+    ends boot 'error: there is no network interface eth7 (lunstick.iface=); there is: '
 }
 
 # Prints the VLAN of the first tagged frame that comes out of the machine.
@@ -131,7 +132,7 @@ the_next_target() {
     boot start "${initrd[@]}" scsipub.mode=pivot_root scsipub.iqn=iqn.2026-01.test:nothing \
         scsipub.iqn=iqn.2026-01.test:disk "lunstick.portal=$PORTAL" lunstick.lun=1 lunstick.on-failure=next-target
     came_up 10.71.0.
-    told 'it has no target of this name' 'the next target in 2 s' "iqn.2026-01.test:disk/1"
+    told boot 'it has no target of this name' 'the next target in 2 s' "iqn.2026-01.test:disk/1"
 }
 
 static_address() {
@@ -146,15 +147,15 @@ ipv6_from_a_router() {
         --dhcp-range=fd71::,ra-only --dhcp-leasefile="$work/leases6" >"$work/ra.log" 2>&1 &
     boot start "${initrd[@]}" "$(words pivot_root disk)" 'lunstick.portal=[fd71::1]'
     came_up 'inet6 fd71::'
-    told 'iscsi://[fd71::1]/'
+    told boot 'iscsi://[fd71::1]/'
 }
 
 # Neither a kernel nor one that is named, but is not there.
 no_kernel() {
-    ends boot "$(words kexec kernelless)" lunstick.on-failure=reboot
-    told 'error: the image has no kernel'
-    ends boot "$(words kexec foreign)" lunstick.on-failure=reboot
-    told 'config.txt names the kernel attic.img, which is not on the image'
+    starts boot "$(words kexec kernelless)"
+    starts boot2 "$(words kexec foreign)"
+    ends boot 'error: the image has no kernel'
+    ends boot2 'config.txt names the kernel attic.img, which is not on the image'
     same "sessions" "0 0" "$(sessions kernelless) $(sessions foreign)"
 }
 
