@@ -87,12 +87,10 @@ killed() {
     [ "$before" != "$after" ]
 }
 
-# Something allocates until the kernel ends it, beside the writers and more dirty pages
-# than there is memory for.
+# Something allocates until the kernel ends it, beside three writers, one of which writes
+# more than there is memory for then.
 memory_exhausted() {
     boot run -t $((120 + $1 * 120)) "set -e
-        echo 60 >/proc/sys/vm/dirty_background_ratio
-        echo 80 >/proc/sys/vm/dirty_ratio
         for i in \$(seq $1); do
             dd if=/dev/zero of=/var/tmp/zero bs=1M count=80 2>/dev/null & dd=\$!
             tail /dev/zero || true
