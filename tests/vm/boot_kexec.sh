@@ -66,9 +66,12 @@ pi_is_refused() {
     pi stop
 }
 
-# Its image names the console as a Raspberry Pi's does.
+# Its image names the console as a Raspberry Pi's does, and its kernel is packed.
 pi_starts() {
     pi_tools
+    mcopy -i "$work/pi.img@@1M" ::kernel8.img "$work/kernel8.img"
+    gzip -1 <"$work/kernel8.img" >"$work/kernel8.gz"
+    mcopy -o -i "$work/pi.img@@1M" "$work/kernel8.gz" ::kernel8.img
     mtype -i "$work/pi.img@@1M" ::cmdline.txt | sed 's/ttyAMA0/serial1,115200/' >"$work/cmdline.txt"
     mcopy -o -i "$work/pi.img@@1M" "$work/cmdline.txt" ::cmdline.txt
     pi start "${initrd[@]}" --initrd "$work/tools.initrd" "$(words kexec pi)" nr_cpus=1 loglevel=7
