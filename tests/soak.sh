@@ -31,7 +31,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A job is the script of tests/vm with its name, in the form that the variables
 # choose; or a fuzzer.
-jobs=(kills outage cache hostile resets conformance two_luns frozen boot boot_modes boot_wrong boot_kexec boot_own)
+jobs=(kills outage cache hostile resets conformance two_luns frozen boot boot_modes boot_wrong boot_own)
 declare -A script=([hostile]=bot [resets]=bot)
 declare -A long=(
     [kills]="KILLS_TARGET=200 KILLS_DAEMON=50"
@@ -44,7 +44,6 @@ declare -A long=(
     [boot]="BOOT_OUTAGES=5,60,300 BOOT_MEMORY=5"
     [boot_modes]="BOOT=all"
     [boot_wrong]="BOOT=all"
-    [boot_kexec]="BOOT=all"
 )
 for source in tests/fuzz/fuzz_*.c; do
     source=${source##*/}

@@ -47,7 +47,7 @@ comes_up() {
     boot run 'cat /proc/cmdline; findmnt /run/initramfs; cat /run/initramfs/etc/lunstick/defaults'
     same "root" "/dev/nbd0p2 ext4" "$(boot run 'findmnt -no SOURCE,FSTYPE /' | xargs)"
     same "sessions" 1 "$(sessions disk)"
-    boot run 'grep boot=lunstick /proc/cmdline; ! grep scsipub /proc/cmdline; [ -x /run/initramfs/shutdown ]'
+    boot run 'grep boot=lunstick /proc/cmdline && [ -x /run/initramfs/shutdown ] && ! grep scsipub /proc/cmdline'
 }
 
 goes_down() { switched_off boot disk; }

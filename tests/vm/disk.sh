@@ -153,14 +153,14 @@ read_only_lun() {
     another --ro "$(url four)"
     same ro 1 "$(both run 'cat /sys/block/sda/ro')"
     # through sg: the block device of a read-only disk cannot be opened for it
-    ! both run 'sg_raw -s 4096 -i /dev/zero /dev/$(ls /sys/block/sda/device/scsi_generic) 2a 00 00 00 00 00 00 00 01 00' \
+    not both run 'sg_raw -s 4096 -i /dev/zero /dev/$(ls /sys/block/sda/device/scsi_generic) 2a 00 00 00 00 00 00 00 01 00' \
         2>"$work/raw"
     grep -i 'write protect' "$work/raw"
 }
 
 scheme_string_reaches_the_host() {
     sed 's/iSCSI disk/a wondrous disk/' "$root/configfs-templates/disk.scheme" >"$work/edited.scheme"
-    ! cmp -s "$work/edited.scheme" "$root/configfs-templates/disk.scheme"
+    not cmp -s "$work/edited.scheme" "$root/configfs-templates/disk.scheme"
     both put "$work/edited.scheme" /run/edited.scheme
     another --scheme /run/edited.scheme "$(url plain)"
     same product "a wondrous disk" "$(both run 'cat /sys/block/sda/device/../../../../product')"

@@ -167,6 +167,9 @@ sha() { sha256sum | cut -d' ' -f1; }
 # same WHAT WANT GOT
 same() { [ "$2" = "$3" ] || { echo "$1: expected $2, got $3"; return 1; }; }
 
+# not COMMAND...: with `!` alone, `set -e` passes over what is not the last of a function.
+not() { ! "$@"; }
+
 # test_case NAME FUNCTION...: the function in a subshell with `set -e` in force.
 test_case() {
     local name=$1 status=0 start=$SECONDS

@@ -80,7 +80,7 @@ starts_over_its_own_leftovers() {
 }
 
 cleanup_leaves_the_living_alone() {
-    ! both run 'lunstick cleanup'
+    not both run 'lunstick cleanup'
     both run 'dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct'
 }
 

@@ -37,7 +37,7 @@ appears() {
 fails() {
     local text=$1
     shift
-    ! pi run "$@" >"$work/fails" 2>&1
+    not pi run "$@" >"$work/fails" 2>&1
     cat "$work/fails"
     grep -q -- "$text" "$work/fails"
 }

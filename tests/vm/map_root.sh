@@ -196,7 +196,7 @@ another_disk_ends_it() {
     pi run 'cat /mnt/run/other-disk' | tee "$work/program"
     grep -q '^seen from the initramfs, console .*/dev/console$' "$work/program"
     pi run 'pidof records; sleep 3; cat /sys/block/nbd0/pid'
-    ! pi run dmesg | grep -iE 'I/O error|EXT4-fs error|Aborting journal'
+    pi run dmesg | not grep -iE 'I/O error|EXT4-fs error|Aborting journal'
     same "older copy" "$(sha <"$work/older.img")" "$(sha <"$work/disk.img")"
 }
 

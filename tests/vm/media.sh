@@ -276,7 +276,7 @@ cdrom_is_mounted() {
 unplugged_is_free_for_others() {
     same held true "$(json '.luns[0].access_held' kinds)"
     both run "lunstick probe $(url fixed)" | tee "$work/probe"
-    ! grep -q 'reservation  none' "$work/probe"
+    not grep -q 'reservation  none' "$work/probe"
     both run 'lunstick unplug kinds'
     both run -t 10 'until lunstick status --json kinds | grep -q "\"access_held\":false"; do sleep 0.1; done'
     both run "lunstick probe $(url fixed)" | grep 'reservation  none'
