@@ -146,7 +146,7 @@ vm)
     hw/static/fetch
     build musl-arm64
     hw/static/programs/build >/dev/null
-    group vm 800 tests/vm/run.sh
+    group vm 1000 tests/vm/run.sh
     ;;
 all)
     need_packages tgt valgrind git patch clang-format clang-tidy cppcheck libclang-rt-dev
@@ -156,11 +156,11 @@ all)
     group style 120 style
     group unit 30 unit_tests dev asan clang
     group mutation 40 tests/mutation/run.sh
-    group fuzz 90 fuzzers
+    group fuzz 120 fuzzers
     group target 300 target_tests
     group boot 60 boot_tests
     group package 30 packages
-    group vm 800 tests/vm/run.sh
+    group vm 1000 tests/vm/run.sh
     ;;
 esac
 
