@@ -5,7 +5,9 @@
  * (boot/plan.h), lists and files. A program of its own, so that lunstickd carries
  * nothing that only a boot needs.
  *
- * argv[0] is for messages. The exit status is one of these.
+ * One function for each question, whose argv begins with its name; what the kernel
+ * command line says is in words.c, what an image has in image.c and modules.c. The
+ * exit status is one of these.
  */
 #ifndef LUNSTICK_BOOT_PROGRAM_H
 #define LUNSTICK_BOOT_PROGRAM_H

@@ -61,7 +61,6 @@ static bool read_plan(const char *words_file, const char *defaults_file, struct 
     char text[CMDLINE_BYTES];
     struct cmdline nothing;
     struct cmdline_problems problems;
-
     bool all;
 
     cmdline_init(&nothing);
